@@ -70,6 +70,8 @@ pub enum Limited {
     Rebuilds,
     /// Creates, updates and completions.
     Writes,
+    /// Look-ups of calendar addresses that are wrong. Of an instance, not of a user.
+    Addresses,
 }
 
 impl From<EditError> for TaskError {

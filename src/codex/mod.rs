@@ -1,6 +1,8 @@
 //! The operations behind the HTTP API, the command line and the background jobs. They deal in users, versions and
 //! files; HTTP belongs to the module `http`.
 
+pub mod calendar;
+pub mod calendar_address;
 pub mod editors;
 pub mod edits;
 mod error;
@@ -39,6 +41,8 @@ pub use crate::user_state::{
 pub use crate::write::{
     BatchItem, BatchResult, ChangeOutcome, CreatedTask, FileOp, FileOutcome, MAX_BATCH,
 };
+pub use calendar::CalendarAddresses;
+pub use calendar_address::{CalendarAddress, CalendarFeed};
 pub use edits::{CompletionResult, IfMatch};
 pub use error::{Limited, Refusal, TaskError};
 pub use filter::{DayRange, TaskFilter};
@@ -48,6 +52,7 @@ pub use reader::{TaskDetail, TaskList, TaskReader};
 pub use render::render;
 pub use writer::TaskWriter;
 
+use calendar_address::AddressTtl;
 use editors::EditorWatch;
 use limit::RateLimiter;
 use probe::ReadinessProbe;
@@ -77,6 +82,7 @@ pub struct Codex {
     owners: Owners,
     reader: TaskReader,
     writer: TaskWriter,
+    calendars: CalendarAddresses,
     probe: Arc<ReadinessProbe>,
     git: Option<Arc<GitSync>>,
 }
@@ -86,10 +92,15 @@ impl Codex {
     pub fn new(store: Arc<dyn BlobStore>, mut settings: CodexSettings) -> Self {
         let CacheSettings {
             zone,
+            ids,
             pending_expiry,
             rules,
             ..
         } = settings.cache;
+        let address_ttl = AddressTtl {
+            fresh: settings.cache.revalidate,
+            outage: settings.cache.stale_if_error,
+        };
         let for_owners = settings.cache.memory_max_bytes / OWNERS_SHARE;
         settings.cache.memory_max_bytes -= for_owners;
         let owners = Owners::new(&store, settings.cache.stale_if_error, for_owners);
@@ -99,6 +110,9 @@ impl Codex {
         let cache = Arc::new(Cache::new(memory, states.clone(), settings.cache));
         let files = Writer::new(states.clone(), Arc::clone(&cache));
         let rebuilds = RateLimiter::per_minute(settings.rebuilds_per_minute, Limited::Rebuilds);
+        let writes = RateLimiter::per_minute(settings.writes_per_minute, Limited::Writes);
+        let limited = &states.limited.store;
+        let calendars = CalendarAddresses::new(limited, writes.clone(), ids, address_ttl);
         let leaves_hints = settings.git.is_some();
         let git = settings.git.map(|git| {
             let (store, cache, files) = (Arc::clone(&store), Arc::clone(&cache), files.clone());
@@ -115,11 +129,12 @@ impl Codex {
             writer: TaskWriter {
                 cache: Arc::clone(&cache),
                 files,
-                writes: RateLimiter::per_minute(settings.writes_per_minute, Limited::Writes),
+                writes,
                 rebuilds,
                 zone,
                 leaves_hints,
             },
+            calendars,
             probe: Arc::new(ReadinessProbe::new(&store)),
             git,
             store,
@@ -142,6 +157,11 @@ impl Codex {
     /// Writes tasks.
     pub fn writer(&self) -> &TaskWriter {
         &self.writer
+    }
+
+    /// The addresses of calendars.
+    pub fn calendars(&self) -> &CalendarAddresses {
+        &self.calendars
     }
 
     /// Collects garbage.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use chrono_tz::Tz;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
@@ -17,7 +18,7 @@ use crate::rules::Rules;
 use crate::store::{BlobKey, BlobStore, ETag, GetIf, Requests, StoreError};
 use crate::task::{FileName, Problem, TaskRef, body_of, without_title};
 use crate::user_state::{Mutation, ReadError};
-use crate::view::{Bodies, Language};
+use crate::view::{self, Bodies, CalendarWeek, Language};
 
 /// One page of a task listing.
 #[derive(Debug, Clone)]
@@ -89,6 +90,19 @@ impl TaskReader {
     /// The week rendered in this format and encoding.
     pub fn page(&self, entry: &Arc<Snapshot>, format: PageFormat, encoding: Encoding) -> PageBytes {
         self.cache.page(entry, format, encoding)
+    }
+
+    /// The week as a calendar, in which a task in a slot takes `duration`. Rendered for each request: a client asks for it
+    /// once an hour.
+    pub fn calendar(&self, entry: &Snapshot, duration: TimeDelta, language: Language) -> String {
+        view::calendar(&CalendarWeek {
+            user: &entry.user,
+            table: entry.table(),
+            timeline: &entry.timeline(self.zone),
+            zone: self.zone,
+            duration,
+            language,
+        })
     }
 
     /// One page of the tasks that match `filter`, in placement order.

@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use chrono_tz::Tz;
 use rustls_native_certs::load_certs_from_paths;
 
@@ -29,6 +30,8 @@ pub struct Config {
     pub port: u16,
     /// `CODEX_TIME_ZONE`, default `Europe/Berlin`.
     pub time_zone: Tz,
+    /// `CODEX_CALENDAR_MINUTES`, default 60: how long a task in a slot takes in the calendar.
+    pub calendar_slot: TimeDelta,
     /// `CODEX_AUTH`.
     pub auth: Auth,
     /// `CODEX_PUBLIC_URL`, default `https://$WEBSITE_HOSTNAME`, else the loopback address.
@@ -98,6 +101,7 @@ impl Config {
                 Tz::Europe__Berlin,
                 "a zone as in Europe/Berlin",
             )?,
+            calendar_slot: calendar_slot(settings)?,
             auth: auth::auth(settings, bind, &public_url)?,
             public_url,
             allowed_origins: public_url::allowed_origins(settings)?,
@@ -127,6 +131,15 @@ impl Config {
             hosted: settings.is_set("FUNCTIONS_CUSTOMHANDLER_PORT"),
         })
     }
+}
+
+/// At most so long that what begins at 19:00 ends on its day.
+fn calendar_slot(settings: &Lookup<'_>) -> Result<TimeDelta, ConfigError> {
+    let allowed = "a number of minutes, 1 to 300";
+    let minutes = settings.read("CODEX_CALENDAR_MINUTES", allowed, |text| {
+        text.parse().ok().filter(|it| (1..=300).contains(it))
+    })?;
+    Ok(TimeDelta::minutes(minutes.unwrap_or(60)))
 }
 
 fn metrics_token(settings: &Lookup<'_>) -> Result<Option<Secret>, ConfigError> {

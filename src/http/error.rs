@@ -224,6 +224,10 @@ impl From<TaskError> for ApiError {
                     Code::TooManyRequests,
                     "Too many changes in a minute: try again later.",
                 ),
+                Limited::Addresses => Self::new(
+                    Code::TooManyRequests,
+                    "Too many wrong addresses of calendars came within a minute: try again later.",
+                ),
             }
             .retry_after(retry_after),
             TaskError::NotFound => Code::TaskNotFound.into(),

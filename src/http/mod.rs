@@ -4,6 +4,7 @@ mod always;
 mod app;
 pub mod auth;
 mod body;
+mod calendar;
 mod error;
 mod error_code;
 mod error_page;
@@ -77,6 +78,11 @@ fn documented() -> OpenApiRouter<App> {
         )) // GET, PUT, PATCH, DELETE /api/tasks/{id}
         .routes(routes!(task_writes::complete_task)) // POST /api/tasks/{id}/complete
         .routes(routes!(task_writes::preview)) // POST /api/preview
+        .routes(routes!(
+            calendar::create_calendar,
+            calendar::delete_calendar
+        )) // POST, DELETE /api/calendar
+        .routes(routes!(calendar::calendar)) // GET /calendar/{token}
         .routes(routes!(sync::sync_state, sync::sync)) // GET, POST /sync
         .routes(routes!(github_webhook::github_webhook)) // POST /github/webhook
         .routes(routes!(sign_in::auth_github)) // GET /auth/github

@@ -26,11 +26,15 @@ use super::error_code::Code;
 const ABOUT: &str = "Plans a week from numbered markdown files. Success has `ok: true` (the week itself has no `ok`); an error has a stable `code`, and an `error` that says what to do. Every path with GET also has HEAD; other methods get 405 with `Allow`. Unknown query parameters are ignored.";
 
 /// The groups of operations, in the order of the page.
-const TAGS: [(&str, &str); 6] = [
+const TAGS: [(&str, &str); 7] = [
     ("week", "The planned week."),
     (
         "tasks",
         "Reading and changing tasks. A change answers with the version that contains it; a read that sends that version as `x-codex-version` contains it, too.",
+    ),
+    (
+        "calendar",
+        "The week for calendar programs, at an address of its own.",
     ),
     ("git", "The mirror in a GitHub repository."),
     (

@@ -15,7 +15,7 @@ use crate::git_sync::PushState;
 use crate::task::{FileName, GitSha};
 
 /// A client may store the response, and must revalidate it before each use (RFC 9111, 5.2.2.4).
-const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
+pub(super) const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 /// A JSON response that a cache must revalidate before each use.
 pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Response {
@@ -26,6 +26,13 @@ pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Response {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, JSON);
     headers.insert(CACHE_CONTROL, REVALIDATE);
+    response
+}
+
+/// The response, which nothing may store.
+pub(super) fn no_store(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

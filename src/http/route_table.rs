@@ -71,15 +71,16 @@ impl RouteTable {
         Some(normalized.flat_map(|segment| ["/", segment]).collect())
     }
 
-    /// Writes a path without personal data, for the log: `…` unless it is a route's, and of a task's stem only the number.
-    /// Another parameter than a task is not shown.
+    /// Writes a path without personal data, for the log: `…` unless it is a route's, of a task's stem only the number, and
+    /// `…` for another parameter, such as the address of a calendar, which is a credential.
     pub fn write_loggable(&self, path: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_shown = |route: &&Vec<RouteSegment>| {
             let mut given = segments(path);
             route.iter().all(|segment| match (segment, given.next()) {
                 (RouteSegment::Literal(literal), Some(given)) => literal == given,
                 (RouteSegment::Task, Some(given)) => task_number(given).is_some(),
-                _ => false,
+                (RouteSegment::Parameter, Some(_)) => true,
+                (_, None) => false,
             }) && given.next().is_none()
         };
         let Some(route) = self.0.iter().find(is_shown) else {
@@ -91,7 +92,8 @@ impl RouteTable {
             .try_for_each(|(segment, given)| match (segment, task_number(given)) {
                 (RouteSegment::Task, Some((number, ""))) => write!(f, "/{number}"),
                 (RouteSegment::Task, Some((number, _))) => write!(f, "/{number}…"),
-                _ => write!(f, "/{given}"),
+                (RouteSegment::Parameter, _) => f.write_str("/…"),
+                (RouteSegment::Literal(_) | RouteSegment::Task, _) => write!(f, "/{given}"),
             })
     }
 }

@@ -3,7 +3,7 @@
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, REFERRER_POLICY, SET_COOKIE};
+use http::header::{REFERRER_POLICY, SET_COOKIE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -18,7 +18,7 @@ use super::extract::caller;
 use super::openapi::error_responses::refusals;
 use super::openapi::parameters::{LocalPath, StorageKind, Way};
 use super::query::invalid;
-use super::response::{json, redirect};
+use super::response::{json, no_store, redirect};
 use crate::now::Now;
 
 refusals!(LoginRefusals as page:;
@@ -228,10 +228,4 @@ pub(super) async fn logout(State(app): State<App>, now: Now, request: Request) -
         headers.append(SET_COOKIE, cookie);
     }
     Ok(response)
-}
-
-fn no_store(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

@@ -78,6 +78,11 @@ impl BlobKey {
         Self(format!("state/{user}/git.json"))
     }
 
+    /// `state/{user}/calendar.json`: the hash of the address of the user's calendar.
+    pub fn calendar(user: &UserId) -> Self {
+        Self(format!("state/{user}/calendar.json"))
+    }
+
     /// `state/.github.json`: the sync state of the whole repository. Not a valid user name.
     pub fn github() -> Self {
         Self("state/.github.json".to_owned())

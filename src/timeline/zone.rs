@@ -5,7 +5,7 @@ use std::ops::Range;
 use chrono::{DateTime, Days, LocalResult, NaiveTime, TimeZone, Utc};
 use chrono_tz::{GapInfo, Tz};
 
-use crate::task::Datum;
+use crate::task::{Datum, Slot, Zeit};
 
 /// Local hours of the slot boundaries: midnight, and the ends of the three slots.
 pub(super) const BOUNDARIES: [u32; 4] = [0, 9, 14, 19];
@@ -22,6 +22,13 @@ pub fn instant_of(datum: Datum, hour: u32, zone: Tz) -> DateTime<Utc> {
             end.map_or(local.and_utc(), |end| end.with_timezone(&Utc))
         }
     }
+}
+
+/// The instant from which a slot has passed, and at which a calendar shows its task: 9:00, 14:00 or 19:00 local time.
+pub fn end_of_slot(slot: Slot, zone: Tz) -> DateTime<Utc> {
+    let [_, ends @ ..] = BOUNDARIES;
+    let place = Zeit::ALL.iter().position(|zeit| *zeit == slot.zeit);
+    instant_of(slot.datum, ends[place.unwrap_or_default()], zone)
 }
 
 /// The interval between two slot boundaries (0:00, 9:00, 14:00, 19:00 local time) that contains `now`. A placement

@@ -1,6 +1,7 @@
-//! PURE. Renders a timeline to JSON and HTML.
+//! PURE. Renders a timeline to JSON, HTML and a calendar.
 
 mod attention;
+mod calendar;
 mod html;
 mod json;
 mod markdown;
@@ -9,6 +10,7 @@ mod week;
 mod words;
 
 pub use attention::{Attention, attention_of};
+pub use calendar::{CalendarWeek, calendar};
 pub use html::{Bodies, STYLESHEET, html};
 pub use json::{WeekDocument, json};
 pub use markdown::markdown_to_html;

@@ -16,7 +16,7 @@ pub enum Language {
     English,
 }
 
-/// What the printable page says in one language.
+/// What the printable page and the calendar say in one language.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct WeekPageTexts {
@@ -37,6 +37,8 @@ pub(super) struct WeekPageTexts {
     pub(super) due: String,
     /// By the name of the attention that a task needs.
     pub(super) attention: BTreeMap<String, String>,
+    /// Before the title of a deadline's entry in the calendar.
+    pub(super) deadline: String,
     pub(super) unplaced: String,
     /// By the code in API responses. The one of a taken slot is followed by the file that has it.
     pub(super) reason: BTreeMap<String, String>,
@@ -61,6 +63,12 @@ impl Language {
             Self::German => "de",
             Self::English => "en",
         }
+    }
+
+    /// The language with this tag.
+    pub fn of_tag(tag: &str) -> Option<Self> {
+        let all = [Self::German, Self::English];
+        all.into_iter().find(|language| language.tag() == tag)
     }
 
     pub(super) fn texts(self) -> &'static WeekPageTexts {

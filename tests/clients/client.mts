@@ -106,6 +106,13 @@ same<string | undefined>(week.problems[0]?.code, "bad_kategorie");
 const shown = week.timeline.flatMap((day) => day.slots).find((slot) => slot.task?.id === created.id);
 same<boolean | undefined>(shown?.task?.deadlineMissed, false);
 
+const { url } = await ok(client.POST("/api/calendar"));
+const token = url.slice(url.lastIndexOf("/") + 1);
+same<boolean>((await (await fetch(url)).text()).startsWith("BEGIN:VCALENDAR\r\n"), true);
+same<true>((await ok(client.DELETE("/api/calendar"))).ok, true);
+const ended = await client.GET("/calendar/{token}", { params: { path: { token } } });
+same<string | undefined>(ended.error?.code, "not_found");
+
 const preview = await ok(client.POST("/api/preview", { body: { body: "Belege *sammeln*" } }));
 same<string>(preview.html, "<p>Belege <em>sammeln</em></p>\n");
 

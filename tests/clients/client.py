@@ -10,6 +10,7 @@ from typing import TypeVar
 import httpx
 
 from service import AuthenticatedClient, models
+from service.api.calendar import calendar, create_calendar, delete_calendar
 from service.api.git import github_webhook, sync, sync_state
 from service.api.service import healthz, openapi_json, readyz, root
 from service.api.sign_in import logout, me
@@ -96,6 +97,13 @@ week = a(models.Week, render_codex.sync(client=client))
 assert week.problems[0].code is models.ProblemCode.BAD_KATEGORIE
 tasks = [slot.task for day in week.timeline for slot in day.slots if slot.task is not None]
 assert [shown.deadline_missed for shown in tasks if shown.id == task.id] == [False]
+
+address = a(models.CalendarCreated, create_calendar.sync(client=client)).url
+token = address.rsplit("/", 1)[1]
+assert calendar.sync_detailed(token, client=client).content.startswith(b"BEGIN:VCALENDAR\r\n")
+assert a(models.CalendarDeleted, delete_calendar.sync(client=client)).ok is True
+unknown = a(models.CalendarResponse404, calendar.sync(token, client=client))
+assert unknown.code is models.CalendarResponse404Code.NOT_FOUND
 
 rendered = a(models.Preview, preview.sync(client=client, body=models.ToPreview(body="Belege *sammeln*")))
 assert rendered.html == "<p>Belege <em>sammeln</em></p>\n"

@@ -1,5 +1,6 @@
 //! Authentication and authorization: tokens, sessions, sign-in, App Service Authentication, cross-origin requests.
 
+mod calendar;
 mod easyauth;
 mod owners;
 mod pages;

@@ -93,6 +93,7 @@ fn every_function_is_an_anonymous_trigger_in_and_a_response_out() {
     assert_snapshot!(rows.join("\n"), @r#"
     authGithub ["get"] "auth/github"
     authGithubCallback ["get"] "auth/github/callback"
+    calendar ["post","delete"] "api/calendar"
     completeTask ["post"] "api/tasks/{id}/complete"
     createTask ["post"] "api/tasks"
     deleteTask ["delete"] "api/tasks/{id}"
@@ -188,6 +189,8 @@ fn every_documented_operation_is_a_functions() {
     assert_snapshot!(rows.join("\n"), @r"
     authGithub: GET /auth/github
     authGithubCallback: GET /auth/github/callback
+    calendar: DELETE /api/calendar
+    calendar: POST /api/calendar
     completeTask: POST /api/tasks/{id}/complete
     createTask: POST /api/tasks
     deleteTask: DELETE /api/tasks/{id}
@@ -204,6 +207,7 @@ fn every_documented_operation_is_a_functions() {
     updateTask: PUT /api/tasks/{id}
     web: GET /
     web: GET /assets/{name}
+    web: GET /calendar/{token}
     web: GET /docs
     web: GET /healthz
     web: GET /login

@@ -12,6 +12,8 @@ mod attention;
 mod auth;
 mod blobs;
 mod budgets;
+mod calendar;
+mod calendar_address;
 mod coherence;
 mod command_line;
 mod decisions;

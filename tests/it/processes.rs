@@ -251,6 +251,7 @@ const WRONG: &[(&str, &str, Settings)] = &[
     ("CODEX_ARTIFACT_TTL_SECONDS", "15m", &[]),
     ("CODEX_AUTH", "gitlab", &[]),
     ("CODEX_BIND", "localhost", &[]),
+    ("CODEX_CALENDAR_MINUTES", "0", &[]),
     ("CODEX_DATA_DIR", "/dev/null/daten", &[]),
     ("CODEX_DEV_USER", "../etc", &[]),
     (

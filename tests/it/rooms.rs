@@ -38,6 +38,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "git_sync",
             "metrics",
             "owners",
+            "revalidated",
             "rules",
             "store",
             "task",

@@ -23,7 +23,7 @@ impl BlobKind {
             "state.json" => Some(Self::State),
             "git.json" => Some(Self::Git),
             "timeline.json" => Some(Self::Artifact),
-            "owner.json" | ".github.json" => Some(Self::Flat),
+            "owner.json" | "calendar.json" | ".github.json" => Some(Self::Flat),
             _ => None,
         }
     }

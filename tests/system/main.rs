@@ -10,6 +10,7 @@
 mod admin;
 mod attacks;
 mod budgets;
+mod calendar;
 mod deliveries;
 mod disk;
 mod functions_host;

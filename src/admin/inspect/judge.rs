@@ -286,6 +286,7 @@ fn leftovers(mut paths: Vec<String>, user: &UserId) -> Option<Value> {
         BlobKey::state(user),
         BlobKey::owner(user),
         BlobKey::git(user),
+        BlobKey::calendar(user),
         BlobKey::artifact(user),
     ];
     paths.retain(|path| known.iter().all(|key| key.path() != path));

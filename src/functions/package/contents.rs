@@ -18,6 +18,7 @@ macro_rules! templates {
 const FUNCTIONS: &[(&str, &str)] = templates![
     "authGithub",
     "authGithubCallback",
+    "calendar",
     "completeTask",
     "createTask",
     "deleteTask",

@@ -44,6 +44,13 @@ impl Caller {
         }
     }
 
+    /// The account, for what it may do later without authenticating; `None` in `dev`.
+    pub(in crate::http) fn account(&self) -> Option<LoginClaim> {
+        let claim = self.claim.as_deref()?.clone();
+        let session = None;
+        Some(LoginClaim { session, ..claim })
+    }
+
     /// The provider's name for the account: the GitHub login, or another provider's permanent id.
     pub(in crate::http) fn login(&self) -> &str {
         let claim = self.claim.as_deref();

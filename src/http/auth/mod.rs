@@ -26,7 +26,7 @@ use crate::github::Transport;
 use crate::http::error::{Answer, ApiError};
 use crate::http::error_code::Code;
 use crate::now::Now;
-use crate::owners::Owners;
+use crate::owners::{LoginClaim, OwnerError, Owners};
 use crate::user::UserId;
 
 pub(super) use callback::ReturnTo;
@@ -35,6 +35,7 @@ pub(super) use cookies::{CookieNames, VERSION};
 pub(super) use origin::X_FORWARDED_HOST;
 
 use callback::CallbackQuery;
+use caller::account_name;
 use cookies::CookieSealer;
 use easyauth::{EasyAuthenticator, PRINCIPAL};
 use github::{Bearer, GitHubAuthenticator};
@@ -225,6 +226,33 @@ impl Authenticator {
             (_, AuthBackend::EasyAuth(platform)) => platform.authenticate(headers, now).await,
         };
         caller.map_err(|error| self.advise(error))
+    }
+
+    /// Whether the account, which has authenticated before, may still read the user's files: it is on the allowlist and
+    /// owns the user's login. `None` is an account of the mode `dev`, and may in this mode only.
+    pub(super) async fn may_read(
+        &self,
+        account: Option<&LoginClaim>,
+        user: &UserId,
+        now: Now,
+    ) -> Answer<bool> {
+        let (allowed, owners) = match &self.backend {
+            AuthBackend::Dev { user: local } => return Ok(user == local),
+            AuthBackend::GitHub(github) => (&github.allowed, &github.owners),
+            AuthBackend::EasyAuth(platform) => (&platform.allowed, &platform.owners),
+        };
+        let is_allowed = |it: &&LoginClaim| {
+            let names = [account_name(it), it.login.as_str()];
+            names.iter().any(|name| allowed.allows(name))
+        };
+        let Some(account) = account.filter(is_allowed) else {
+            return Ok(false);
+        };
+        match owners.confirm(account, now).await {
+            Ok(owner) => Ok(owner.user == *user),
+            Err(OwnerError::Reassigned) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Ends the browser's session and all others of the same user. Ends nothing in the modes without sessions of their

@@ -169,6 +169,11 @@ fn error(code: Code) -> ApiError {
 
 /// 429 `too_many_requests` for the limit on writes.
 pub(in crate::http) fn too_many_writes() -> ApiError {
-    let (retry_after, of) = (Duration::ZERO, Limited::Writes);
+    too_many(Limited::Writes)
+}
+
+/// 429 `too_many_requests` for this limit.
+pub(in crate::http) fn too_many(of: Limited) -> ApiError {
+    let retry_after = Duration::ZERO;
     TaskError::TooMany { retry_after, of }.into()
 }

@@ -31,6 +31,12 @@ parameters! {
             .schema(Some(text().pattern(Some(STEM)).examples(["0042"])))
             .required(Required::True),
     ];
+    /// The last segment of a calendar's address.
+    CalendarParam = [
+        parameter("token", ParameterIn::Path, "What `POST /api/calendar` returned: the user, 128 random bits, and `.ics`.")
+            .schema(Some(text().pattern(Some(r"^[A-Za-z0-9_-]{1,64}\.[0-9a-f]{32}\.ics$"))))
+            .required(Required::True),
+    ];
     /// The consistency that a request asks for.
     ConsistencyParams = [
         parameter("x-codex-version", ParameterIn::Header, "The response contains at least this version, taken from an earlier response. A value that isn't a number is ignored."),

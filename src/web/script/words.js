@@ -105,7 +105,6 @@ const GERMAN = {
 
   editTask: (title) => `${title} bearbeiten`,
   title: "Titel",
-  deadline: "Frist",
   fixedDay: "Fester Tag",
   fixedZeit: "Tageszeit",
   addTag: "Neuer Tag, Eingabetaste fügt hinzu",
@@ -307,7 +306,6 @@ const ENGLISH = {
 
   editTask: (title) => `Edit ${title}`,
   title: "Title",
-  deadline: "Deadline",
   fixedDay: "Fixed day",
   fixedZeit: "Time of day",
   addTag: "New tag, Enter adds it",

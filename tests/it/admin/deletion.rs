@@ -47,6 +47,9 @@ async fn user_with_everything() -> Scene {
     scene
         .store
         .foreign_write(OWNER, br#"{"format":"1.0","githubId":1001}"#);
+    scene
+        .store
+        .foreign_write("state/anna/calendar.json", br#"{"format":"1.0"}"#);
     scene.store.foreign_write(HINT, b"");
     scene
         .store
@@ -88,7 +91,7 @@ async fn all_of_a_user_goes_and_nothing_of_anybody_elses() {
     assert_snapshot!(before.to_string(), @r"
     raw        6 files
     artifacts  2 blobs
-    state      cacheVersion.txt, git.json, nextId.txt, owner.json, state.json
+    state      cacheVersion.txt, calendar.json, git.json, nextId.txt, owner.json, state.json
     older      1 record below idempotency
     queue      a hint
     ");
@@ -103,7 +106,7 @@ async fn all_of_a_user_goes_and_nothing_of_anybody_elses() {
     In instances: cached data, until their next revalidation. Sessions stay valid: a user who may still sign in (CODEX_ALLOWED_LOGINS) starts a new, empty week, and the login then belongs to the first account that signs in by it.
     In raw: 1 tombstone, against creates that may still land; the janitor removes them.
     ");
-    assert_eq!(report.removed, 14);
+    assert_eq!(report.removed, 15);
     let again = delete(scene.store.clone(), &deletion(&scene))
         .await
         .unwrap();

@@ -48,6 +48,7 @@ async fn what_is_called_nearly_like_a_leftover_stays() {
         "raw/timeline_1.json",
         "state/.github.json",
         "state/anna/cacheversion.txt",
+        "state/anna/calendar.json",
         "state/anna/deeper/cacheVersion.txt",
         "state/anna/git.json",
         "state/anna/idempotency/deeper/key.txt",

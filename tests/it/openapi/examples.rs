@@ -125,6 +125,7 @@ async fn the_service_refuses_as_its_examples_say() {
         (request("POST", "/api/tasks/9999/complete"), ""),
         (get("/assets/none"), ""),
         (get("/metrics"), ""),
+        (get("/calendar/none"), ""),
         (get("/sync?mode=full"), ""),
         (get("/sync"), ""),
         (request("POST", "/sync"), ""),

@@ -52,6 +52,9 @@ fn cases() -> Vec<Case> {
         ("renderCodex", "GET", "/codex?format=html&bodies=true", ""),
         ("completeTask", "POST", "/api/tasks/0000/complete", slot),
         ("deleteTask", "DELETE", "/api/tasks/0000-Neu", ""),
+        ("calendar", "POST", "/api/calendar", ""),
+        ("calendar", "DELETE", "/api/calendar", ""),
+        ("web", "GET", "/calendar/anna.ics", ""),
         ("sync", "GET", "/sync", ""),
         ("sync", "POST", "/sync", ""),
         ("githubWebhook", "POST", "/github/webhook", ping),
@@ -116,7 +119,7 @@ fn a_path_in_any_letter_case_and_with_a_last_slash_is_its_routes() {
 }
 
 /// Members that differ between processes, moments or repositories.
-const VARYING_MEMBERS: [&str; 10] = [
+const VARYING_MEMBERS: [&str; 11] = [
     "cacheCreatedAt",
     "generatedAt",
     "gitPending",
@@ -125,6 +128,7 @@ const VARYING_MEMBERS: [&str; 10] = [
     "rateLimit",
     "syncedAt",
     "unpushed",
+    "url",
     "validUntil",
     "version",
 ];
@@ -228,6 +232,9 @@ fn every_function_answers_and_by_either_form_the_same() {
     GET /codex?format=html&bodies=true 200 | private, no-cache | text/html; charset=utf-8 | etag
     POST /api/tasks/0000/complete 200 | private, no-cache | application/json; charset=utf-8 | etag | codex_version
     DELETE /api/tasks/0000-Neu 200 | private, no-cache | application/json; charset=utf-8 | codex_version
+    POST /api/calendar 200 | no-store | application/json; charset=utf-8
+    DELETE /api/calendar 200 | no-store | application/json; charset=utf-8
+    GET /calendar/anna.ics 404 | no-store | application/json; charset=utf-8
     GET /sync 200 | private, no-cache | application/json; charset=utf-8
     POST /sync 200 | private, no-cache | application/json; charset=utf-8 | codex_version
     POST /github/webhook 200 | private, no-cache | application/json; charset=utf-8
