@@ -15,7 +15,7 @@ use super::limit::{MinuteWindow, RateLimiter};
 use crate::cache::ReadRequest;
 use crate::now::Now;
 use crate::revalidated::Revalidated;
-use crate::store::{BlobKey, BlobStore, BlobStoreExt, DeleteOutcome, StoreError};
+use crate::store::{BlobKey, BlobStore, BlobStoreExt, BlobUpdate, DeleteOutcome, StoreError};
 use crate::user::UserId;
 use crate::user_state::ReadError;
 
@@ -83,10 +83,19 @@ impl CalendarAddresses {
         book.writes.allow(request)?;
         let address = CalendarAddress::new(&feed.user, [(book.ids)(), (book.ids)()]);
         let (key, hash) = (BlobKey::calendar(&feed.user), address.hash());
-        let decide = |blob| new_address(blob, hash, feed);
-        let ended = book.store.update(&key, ATTEMPTS, decide).await?;
-        if let Some(ended) = ended.ok_or_else(contended)? {
-            book.open.invalidate(&ended);
+        let mut before = None;
+        let decide = |blob| {
+            let update = new_address(blob, hash, feed)?;
+            // A repeated attempt may find the one that it has written itself.
+            if let BlobUpdate::Write(_, ended) = &update {
+                before = *ended;
+            }
+            Ok::<_, ReadError>(update)
+        };
+        let written = book.store.update(&key, ATTEMPTS, decide).await?;
+        written.ok_or_else(contended)?;
+        if let Some(ended) = before {
+            book.end(ended, request.now).await;
         }
         tracing::info!(user = %feed.user, "the calendar has a new address");
         Ok(address)
@@ -108,7 +117,7 @@ impl CalendarAddresses {
             let deleted = book.store.delete(&key, &blob.etag).await;
             if deleted.map_err(ReadError::from)?.value != DeleteOutcome::Refused {
                 if let Some(file) = file {
-                    book.open.invalidate(&file.hash());
+                    book.end(file.hash(), request.now).await;
                 }
                 tracing::info!(%user, "the calendar has no address any more");
                 return Ok(());
@@ -127,8 +136,7 @@ impl CalendarAddresses {
         now: Now,
     ) -> Result<Option<CalendarFeed>, TaskError> {
         let (book, hash) = (&self.0, address.hash());
-        let known = book.open.get(&hash);
-        let known = known.unwrap_or_else(|| book.others.get_with(hash, Arc::default));
+        let known = book.known(hash);
         let renew = |flight| {
             let (book, known) = (Arc::clone(book), Arc::clone(&known));
             async move {
@@ -144,6 +152,36 @@ impl CalendarAddresses {
 }
 
 impl AddressBook {
+    fn known(&self, hash: AddressHash) -> Arc<Revalidated<AddressState>> {
+        let known = self.open.get(&hash);
+        known.unwrap_or_else(|| self.others.get_with(hash, Arc::default))
+    }
+
+    /// Records that the address was ended by a request of `now`.
+    async fn end(&self, hash: AddressHash, now: Now) {
+        let known = self.known(hash);
+        // A look-up begun before must not overwrite what is recorded here.
+        let _flight = known.hold().await;
+        self.record(&known, hash, Ok(None), now.later());
+    }
+
+    /// Records an answer to a request of `now`, or a failure.
+    fn record(
+        &self,
+        known: &Arc<Revalidated<AddressState>>,
+        hash: AddressHash,
+        answer: Result<Option<CalendarFeed>, ReadError>,
+        now: Now,
+    ) {
+        known.state().record(answer, now.mono, now.later().mono);
+        let (now_in, not_in) = match known.state().is_open() {
+            true => (&self.open, &self.others),
+            false => (&self.others, &self.open),
+        };
+        now_in.insert(hash, Arc::clone(known));
+        not_in.invalidate(&hash);
+    }
+
     /// Asks the store about the address, within the limits, and records the answer.
     async fn refresh(
         &self,
@@ -167,17 +205,10 @@ impl AddressBook {
         if let Ok(None) = answer {
             self.refusals.lock().count(now.mono);
         }
-        let ended = now.later().mono;
-        known.state().record(answer.clone(), now.mono, ended);
-        let (now_in, not_in) = match known.state().is_open() {
-            true => (&self.open, &self.others),
-            false => (&self.others, &self.open),
-        };
-        now_in.insert(hash, Arc::clone(known));
-        not_in.invalidate(&hash);
+        self.record(known, hash, answer.clone(), now);
         answer.or_else(|error| {
-            let remembered = known.state().verdict(ended, self.ttl).usable();
-            remembered.unwrap_or(Err(error.into()))
+            let remembered = known.state().verdict(now.later().mono, self.ttl);
+            remembered.usable().unwrap_or(Err(error.into()))
         })
     }
 

@@ -242,6 +242,30 @@ async fn what_it_costs() {
     assert_eq!(a.took(), "1 get state");
 }
 
+/// Also for a look-up that was under way and had read the file before.
+#[tokio::test]
+async fn where_it_was_ended_it_opens_nothing_from_then_on() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    let path = create(&scene, &a).await;
+    // The answer to the look-up comes after the file was deleted.
+    let held = a.gate.hold_next("got", BLOB);
+    let (reply, ()) = tokio::join!(status(&scene, &a, &path), async {
+        held.reached().await;
+        let ended = delete(&scene, &a);
+        tokio::pin!(ended);
+        assert!(futures::poll!(&mut ended).is_pending());
+        settle().await;
+        held.release();
+        assert_eq!(ended.await.status, StatusCode::OK);
+    });
+    assert_eq!(reply, 200, "it was asked before");
+    a.took();
+    assert_eq!(status(&scene, &a, &path).await, 404);
+    assert_eq!(a.took(), "", "it is remembered");
+}
+
 /// Many at once share a look-up.
 #[tokio::test]
 async fn look_ups_at_once_are_one() {

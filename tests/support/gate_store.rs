@@ -57,7 +57,7 @@ impl GateStore {
         }
     }
 
-    /// Holds the next `operation` on a path that starts with `path`.
+    /// Holds the next `operation` on a path that starts with `path`; `got` is the answer to a `get`.
     pub(crate) fn hold_next(&self, operation: &'static str, path: &str) -> Held {
         let held = Held::default();
         let gate = Gate {
@@ -101,7 +101,9 @@ impl GateStore {
 impl BlobStore for GateStore {
     async fn get(&self, key: &BlobKey, condition: GetIf) -> StoreAnswer<GetOutcome> {
         self.pass("get", key.path()).await;
-        self.inner.get(key, condition).await
+        let answer = self.inner.get(key, condition).await;
+        self.pass("got", key.path()).await;
+        answer
     }
 
     async fn put(&self, key: &BlobKey, blob: Put, condition: PutIf) -> StoreAnswer<PutOutcome> {

@@ -49,7 +49,7 @@ impl Setting {
             (
                 "0000-Steuer",
                 format!("deadline: 24.12.{year}\n"),
-                "Steuer, Teil 2; \\n \"quer\"",
+                "Steuer, Teil 2; C:\\Daten \"quer\"",
             ),
             (
                 "0001-Sommer",
@@ -94,7 +94,7 @@ impl Setting {
 fn entries(feed: &str) -> Vec<Value> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let mut python = Command::new(installed(tests.join(".venv/bin/python")))
-        .arg(tests.join("clients/calendar.py"))
+        .arg(tests.join("clients/read_calendar.py"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -123,7 +123,7 @@ fn pythons_icalendar_reads_it() {
             &placed["reminders"]
         ),
         (
-            &json!("Steuer, Teil 2; \\n \"quer\""),
+            &json!("Steuer, Teil 2; C:\\Daten \"quer\""),
             &json!("TRANSPARENT"),
             &json!([])
         )
@@ -158,7 +158,7 @@ fn pythons_icalendar_reads_it() {
             fixed("12-02T13:00", "12-02T13:45", "12-02T12:45", &long),
             json!({
                 "uid": null, "start": format!("{year}-12-24"), "end": null, "transparency": "TRANSPARENT",
-                "title": "Frist: Steuer, Teil 2; \\n \"quer\"", "reminders": [], "categories": ["Arbeit"],
+                "title": "Frist: Steuer, Teil 2; C:\\Daten \"quer\"", "reminders": [], "categories": ["Arbeit"],
             }),
         ]
     );
@@ -210,11 +210,14 @@ fn khal_imports_it() {
     );
     assert_eq!(
         list(format!("{year}-12-24"), "1d"),
-        format!("{year}-12-24|{year}-12-24|Frist: Steuer, Teil 2; \\n \"quer\"|")
+        format!("{year}-12-24|{year}-12-24|Frist: Steuer, Teil 2; C:\\Daten \"quer\"|")
     );
     let today = Utc::now().with_timezone(&Berlin).date_naive();
     let week = list(today.to_string(), "8d");
-    assert!(week.contains("|Steuer, Teil 2; \\n \"quer\"|"), "{week}");
+    assert!(
+        week.contains("|Steuer, Teil 2; C:\\Daten \"quer\"|"),
+        "{week}"
+    );
     assert!(
         !week.contains('!'),
         "no reminder of what isn't fixed: {week}"
