@@ -65,7 +65,8 @@ pub fn calendar(week: &CalendarWeek<'_>) -> String {
     folded(&calendar.to_string())
 }
 
-/// The same lines of at most [`MAX_LINE`] octets. The crate folds lines, but its last piece of one may be an octet too long.
+/// The same lines of at most [`MAX_LINE`] octets. The crate folds lines, too, but its last piece of one may be an octet
+/// longer.
 fn folded(calendar: &str) -> String {
     let mut folded = String::with_capacity(calendar.len());
     for line in calendar.replace(FOLD, "").split_terminator(LINE_END) {

@@ -10,7 +10,7 @@ use codex_miroir::task::{
     ContentView, Datum, FileRecord, FixedSlot, FixedSlotView, Kategorie, Parsed, Problem,
     ProblemCode, Slot, Status, Task, TaskTable, Zeit,
 };
-use codex_miroir::timeline::{Reason, place};
+use codex_miroir::timeline::{Reason, end_of_slot, place};
 use codex_miroir::user::UserId;
 use codex_miroir::view::{CalendarWeek, Language, calendar};
 use icalendar::{Calendar, Component, Event, EventLike};
@@ -285,13 +285,31 @@ fn hours_are_right_across_summer_time() {
 /// As the placement decides it: the first instant after the gap, and the earlier one of two.
 #[test]
 fn a_local_time_that_is_missing_or_there_twice() {
-    // Samoa had no 30 December 2011. Lord Howe put clocks back at 2:00, no hour of a slot; Casey station at 2:00, too: the
-    // only zones whose 9:00, 14:00 or 19:00 was skipped or repeated did so before they had clocks alike.
-    let skipped = fixed("A", slot("30.12.2011", Zeit::Morgens));
-    let zone = Tz::Pacific__Apia;
-    let now = "2011-12-20T00:00:00Z".parse().unwrap();
-    let shown = rows(&rendered(&table([skipped]), now, zone, Language::English));
-    assert_eq!(shown[0][0], "20111230T100000Z", "midnight of the 31st");
+    for (zone, now, day, start) in [
+        // Samoa had no 30 December 2011; midnight of the 31st.
+        (
+            Tz::Pacific__Apia,
+            "2011-12-20T00:00:00Z",
+            "30.12.2011",
+            "20111230T100000Z",
+        ),
+        // Kwajalein had 30 September 1969 twice.
+        (
+            Tz::Pacific__Kwajalein,
+            "1969-09-20T00:00:00Z",
+            "30.09.1969",
+            "19690929T220000Z",
+        ),
+    ] {
+        let table = table([fixed("A", slot(day, Zeit::Morgens))]);
+        let shown = rows(&rendered(
+            &table,
+            now.parse().unwrap(),
+            zone,
+            Language::English,
+        ));
+        assert_eq!(shown[0][0], start, "{zone}");
+    }
 }
 
 #[test]
@@ -392,11 +410,11 @@ fn expected_entries(table: &TaskTable, now: DateTime<Utc>, zone: Tz) -> usize {
     let placed = slots.filter(|slot| slot.task.is_some()).count();
     let after = timeline.unplaced.iter();
     let after = after.filter(|it| it.reason == Reason::OutsideHorizon);
-    // A day later it is the year 10000 in UTC.
+    // West of Greenwich the last evening ends in the year 10000 of UTC.
     let is_writable = |row: usize| match table.file(row).content {
         ContentView::Task(task) => match task.fixed_slot {
-            FixedSlotView::At(slot) => slot.datum.0.year() < 9999 || zone != Tz::America__New_York,
-            _ => true,
+            FixedSlotView::At(slot) => end_of_slot(slot, zone).year() < 10_000,
+            _ => false,
         },
         _ => false,
     };
@@ -415,7 +433,7 @@ proptest! {
     fn any_week_is_a_calendar_that_reads_back(
         tasks in prop::collection::vec(any_task(), 0..40),
         hours in 0..2_000_i64,
-        zone in select(vec![Tz::Europe__Berlin, Tz::Asia__Kolkata, Tz::Pacific__Apia, Tz::UTC]),
+        zone in select(vec![Tz::Europe__Berlin, Tz::America__New_York, Tz::Asia__Kolkata, Tz::Pacific__Apia, Tz::UTC]),
         language in select(vec![Language::German, Language::English]),
     ) {
         let now = MONDAY.parse::<DateTime<Utc>>().unwrap() - TimeDelta::hours(hours);

@@ -34,9 +34,12 @@ const PUSH_WRITES: [(&str, &str, usize); 5] = [
     ("DELETE", "/queue/anna", 1),
 ];
 
+/// A request: its method, a part of its path, and which of several such ones.
+type WriteRequest = (&'static str, &'static str, usize);
+
 /// The writes of a deletion and its push, in order, and whether the task is gone if the process dies while that request
 /// isn't there yet, and after it was. The hint is put beside the file.
-const DELETION_WRITES: [((&str, &str, usize), [Option<bool>; 2]); 7] = [
+const DELETION_WRITES: [(WriteRequest, [Option<bool>; 2]); 7] = [
     (("PUT", "state.json", 1), [Some(false), Some(false)]),
     (("DELETE", "/raw/", 1), [Some(false), Some(true)]),
     (("PUT", "/queue/anna", 1), [None, None]),
