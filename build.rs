@@ -35,6 +35,7 @@ const PARTS: &[&str] = &[
     "quick_line",
     "search",
     "sync",
+    "subscription",
     "keys",
     "account",
     "main",

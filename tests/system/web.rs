@@ -163,6 +163,12 @@ fn the_page_asks_with_what_it_knows_and_draws_only_what_is_new() {
 }
 
 #[test]
+fn the_calendars_address_is_got_and_ended_in_the_app() {
+    let (demo, _folder) = demo();
+    play("calendar", &[&demo.address]);
+}
+
+#[test]
 fn a_second_browser_at_another_instance_sees_a_change_in_time() {
     let [a, b] = over_azurite();
     play("two", &[&a.address, &b.address]);

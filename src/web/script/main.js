@@ -56,6 +56,7 @@ function route() {
   if (view === "edit" && stem) return openEdit(stem);
   if (view === "sync") return openSync();
   if (view === "keys") return openKeys();
+  if (view === "calendar") return openCalendar();
   hide();
   if (view && PLACES.has(view)) return showElsewhere(view, stem);
   return showSearch(parameters);

@@ -137,6 +137,17 @@ const GERMAN = {
   skipped: (count) => (count === 1 ? "… 1 gleiche Zeile" : `… ${count} gleiche Zeilen`),
   none: "–",
 
+  calendarHint:
+    "Die geplante Woche, feste Termine und Fristen, auch im Kalender auf dem Handy oder Rechner. Wer die Adresse kennt, liest mit: Gib sie nur deinem Kalender.",
+  calendarOnce: "Die Adresse ist nur zu sehen, wenn sie neu ist. Eine neue beendet die bisherige.",
+  newAddress: "Neue Adresse",
+  endAddress: "Adresse beenden",
+  addressEnded: "Unter der bisherigen Adresse ist nichts mehr zu sehen.",
+  address: "Adresse",
+  copy: "Kopieren",
+  copied: "Die Adresse ist kopiert.",
+  subscribe: "Im Kalender abonnieren",
+
   syncOff: "Hier ist kein GitHub eingerichtet.",
   syncSettings: "Dafür braucht es GITHUB_OWNER, GITHUB_REPO und Zugangsdaten.",
   syncNow: "Jetzt abgleichen",
@@ -336,6 +347,17 @@ const ENGLISH = {
   onlyTheirs: "only in theirs",
   skipped: (count) => (count === 1 ? "… 1 equal line" : `… ${count} equal lines`),
   none: "–",
+
+  calendarHint:
+    "The planned week, fixed slots and deadlines, also in the calendar of your phone or computer. Whoever knows the address reads along: give it to your calendar only.",
+  calendarOnce: "The address is shown only when it is new. A new one ends the one before.",
+  newAddress: "New address",
+  endAddress: "End the address",
+  addressEnded: "Nothing can be seen at the earlier address any more.",
+  address: "Address",
+  copy: "Copy",
+  copied: "The address is copied.",
+  subscribe: "Subscribe in the calendar",
 
   syncOff: "No GitHub is set up here.",
   syncSettings: "That takes GITHUB_OWNER, GITHUB_REPO and credentials.",
