@@ -18,6 +18,8 @@ const PARTS: &[&str] = &[
     "words",
     "dom",
     "api",
+    "slots",
+    "move",
     "calendar",
     "checklist",
     "attention",
@@ -37,6 +39,9 @@ const PARTS: &[&str] = &[
     "sync",
     "subscription",
     "keys",
+    "move_menu",
+    "moving",
+    "drag",
     "account",
     "main",
 ];

@@ -372,7 +372,7 @@ fn the_command_says_what_it_wrote_and_what_to_do_next() {
     );
     assert!(done);
     assert_snapshot!(text, @r"
-    dist: 16 functions, host.json, .funcignore, codex-miroir
+    dist: 17 functions, host.json, .funcignore, codex-miroir
     dist/local.settings.json: with placeholders, for func start
     app.zip: the same without local.settings.json
 
@@ -387,7 +387,7 @@ fn the_command_says_what_it_wrote_and_what_to_do_next() {
     let (done, text) = run_package(&workspace, &["dist", "--executable", "build"]);
     assert!(done);
     assert_snapshot!(text, @r"
-    dist: 16 functions, host.json, .funcignore, codex-miroir
+    dist: 17 functions, host.json, .funcignore, codex-miroir
     dist/local.settings.json was there and stays as it is
 
     This codex-miroir needs the C library of a Linux like this one. On Azure's Linux plans use the static build:

@@ -131,6 +131,28 @@ async fn a_file_of_the_page_is_kept_for_ever_and_named_by_its_content() {
     }
 }
 
+#[tokio::test]
+async fn the_script_is_served_without_its_comments_and_whole() {
+    let a = Scene::new().instance();
+    let page = page(&a, "de").await.text();
+    let script = assets(&page)
+        .into_iter()
+        .find(|it| it.ends_with(".js"))
+        .unwrap();
+    let script = send(&a, get(script)).await.text();
+    for line in script.lines() {
+        let is_comment = ["//", "/*", "*"].iter().any(|it| line.starts_with(it));
+        assert!(!is_comment && !line.is_empty(), "{line}");
+    }
+    for part in [
+        "const GERMAN = {",
+        "function render() {",
+        "await refresh();",
+    ] {
+        assert!(script.contains(part), "{part}");
+    }
+}
+
 /// Everything, compressed, stays under 60 KB. The first paint needs the page, its style sheet
 /// and its script.
 #[tokio::test]

@@ -143,6 +143,19 @@ fn one_line_makes_a_task_by_keyboard_by_touch_and_on_any_screen() {
 }
 
 #[test]
+fn a_card_moves_by_mouse_keyboard_and_menu_and_back() {
+    // A Monday morning: all slots of the week are left.
+    let (demo, _folder) = demo_at("2026-11-30 08:00:00");
+    play("move", &[&demo.address]);
+}
+
+#[test]
+fn a_card_moves_by_touch_and_on_any_screen() {
+    let (demo, _folder) = demo_at("2026-11-30 08:00:00");
+    play("move_screens", &[&demo.address]);
+}
+
+#[test]
 fn on_small_screens_everything_is_in_reach() {
     // A Monday morning: the day has a task.
     let (demo, _folder) = demo_at("2026-11-30 08:00:00");

@@ -2,15 +2,21 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 
-/** The functions of a part of the script that touches no page. */
-function part(name, ...functions) {
-  const source = readFileSync(new URL(`../../src/web/script/${name}.js`, import.meta.url), "utf8");
+/** The functions of parts of the script that touch no page. */
+function part(names, ...functions) {
+  const read = (name) => readFileSync(new URL(`../../src/web/script/${name}.js`, import.meta.url), "utf8");
+  const source = names.split(" ").map(read).join("\n");
   return new Function(`${source}\nreturn { ${functions.join(", ")} };`)();
 }
 
 const { attentionOf, attentionList } = part("attention", "attentionOf", "attentionList");
 const { changedByBoth, lineDiff, shortened } = part("diff", "changedByBoth", "lineDiff", "shortened");
-const { dayAfter, doneByDay, isDay, weekOf } = part("calendar", "dayAfter", "doneByDay", "isDay", "weekOf");
+const {
+  dayAfter,
+  doneByDay,
+  isDay,
+  weekOf: calendarOf,
+} = part("slots calendar", "dayAfter", "doneByDay", "isDay", "weekOf");
 const { withBox } = part("checklist", "withBox");
 
 /** Pseudorandom integers below a limit, the same in each run. */
@@ -18,6 +24,32 @@ function generator(seed) {
   let state = seed;
   return (below) => (state = (state * 48_271) % 2_147_483_647) % below;
 }
+
+const { hasPassed, slotsOf, tasksOf, placeAgain, moveOf, destinations, edgeSpeed } = part(
+  "slots move",
+  "hasPassed",
+  "slotsOf",
+  "tasksOf",
+  "placeAgain",
+  "moveOf",
+  "destinations",
+  "edgeSpeed",
+);
+
+const MORNING = { date: "2026-11-30", hour: 8 };
+/** Monday to Friday and the weekend, with what the table below needs. */
+const WEEK = weekOf(
+  {
+    "30.11.2026": "m a1 n a2 a -",
+    "01.12.2026": "m a3! n a4 a p5!",
+    "02.12.2026": "m - n - a -",
+    "03.12.2026": "m - n - a -",
+    "04.12.2026": "m - n - a -",
+    "05.12.2026": "m p6 n p7 a -",
+    "06.12.2026": "m p8! n p9! a -",
+  },
+  "a9 slot_taken a3",
+);
 
 whatNeedsAttention();
 theListIsByDeadline();
@@ -30,6 +62,11 @@ aWeekOfTasks();
 whatIsDoneByDay();
 aBoxIsTickedInItsLine();
 tickingChangesOneCharacter();
+whatAMoveMeans();
+whereTheMenuLeads();
+theRulesAreTheServices();
+aMoveLosesNoTask();
+howFastAnEdgeScrolls();
 
 /** The same table holds for the printable page, by `tests/it/attention.rs`. */
 function whatNeedsAttention() {
@@ -152,7 +189,7 @@ function aWeekOfTasks() {
     { title: "called off", status: "abgebrochen", fixedSlot: slot("09.12.2026"), deadline: "09.12.2026" },
     { title: "after", status: "offen", fixedSlot: slot("14.12.2026"), deadline: "14.12.2026" },
   ];
-  const week = weekOf(tasks, "2026-12-07");
+  const week = calendarOf(tasks, "2026-12-07");
   assert.deepEqual(
     week.map(({ day }) => day),
     Array.from({ length: 7 }, (_, index) => `2026-12-${String(7 + index).padStart(2, "0")}`),
@@ -219,4 +256,320 @@ function tickingChangesOneCharacter() {
       assert.equal(withBox(withBox(ticked, at, count, false), at, count, true), ticked);
     }
   }
+}
+
+// --- Moving ---
+
+/**
+ * A week from lines such as `Mo m a1 n a2! a -`: a day's slots, each with nothing, or a task: its category's letter and
+ * number, `!` if it is fixed. `unplaced` are texts such as `a7 horizon_full` or `p8 slot_taken a2`.
+ */
+function weekOf(days, ...unplaced) {
+  const letters = { m: "morgens", n: "nachmittags", a: "abends" };
+  const known = (name) => ({
+    file: fileOf(name),
+    title: name,
+    kategorie: name[0] === "p" ? "privat" : "arbeit",
+  });
+  const timeline = Object.entries(days).map(([datum, text]) => ({
+    datum,
+    slots: [...text.matchAll(/(\w) (-|\w\d)(!?)/g)].map(([, letter, name, mark]) => ({
+      zeit: letters[letter],
+      task: name === "-" ? null : { ...known(name), isFixed: mark === "!" },
+    })),
+  }));
+  return {
+    timeline,
+    unplaced: unplaced.map((text) => {
+      const [name, reason, by] = text.split(" ");
+      return { ...known(name), reason, takenBy: by && known(by).file };
+    }),
+  };
+}
+
+function fileOf(name) {
+  return `raw/u/tasks/000${name.slice(1)}-${name}.md`;
+}
+
+function slot(text) {
+  const [datum, zeit] = text?.split(" ") ?? [];
+  return datum ? { datum, zeit } : null;
+}
+
+function slotText(it) {
+  return it && `${it.datum} ${it.zeit}`;
+}
+
+function placeText({ slot, reason }) {
+  return slotText(slot) ?? reason;
+}
+
+function whatAMoveMeans() {
+  for (const [name, to, expected, now = MORNING, week = WEEK] of [
+    // A free slot; what comes later moves up.
+    ["a1", "02.12.2026 abends", { is: "fine", place: "02.12.2026 abends", others: 2 }],
+    ["a4", "02.12.2026 abends", { is: "fine", place: "02.12.2026 abends", others: 0 }],
+    // One that the rules gave away: what is there gives way.
+    [
+      "p5",
+      "30.11.2026 morgens",
+      { is: "fine", place: "30.11.2026 morgens", gives: "a1 30.11.2026 nachmittags", others: 2 },
+    ],
+    [
+      "a4",
+      "30.11.2026 morgens",
+      { is: "fine", place: "30.11.2026 morgens", gives: "a1 30.11.2026 nachmittags", others: 1 },
+    ],
+    // At the weekend only private tasks, and those find no place elsewhere.
+    [
+      "a4",
+      "05.12.2026 morgens",
+      { is: "fine", place: "05.12.2026 morgens", gives: "p6 05.12.2026 nachmittags", others: 1 },
+    ],
+    [
+      "a4",
+      "05.12.2026 nachmittags",
+      { is: "fine", place: "05.12.2026 nachmittags", gives: "p7 horizon_full", others: 0 },
+    ],
+    [
+      "p9",
+      "01.12.2026 nachmittags",
+      { is: "fine", place: "01.12.2026 nachmittags", gives: "a4 02.12.2026 morgens", others: 0 },
+    ],
+    // Its own slot, fixed; and no more than that.
+    ["a1", "30.11.2026 morgens", { is: "fine", place: "30.11.2026 morgens", others: 0 }],
+    ["p5", "01.12.2026 abends", { is: "same" }],
+    // A fixed task has it.
+    [
+      "p5",
+      "06.12.2026 morgens",
+      {
+        is: "taken",
+        by: "p8",
+        theirs: "01.12.2026 abends",
+        place: "06.12.2026 morgens",
+        gives: "p8 01.12.2026 abends",
+        others: 0,
+      },
+    ],
+    [
+      "a1",
+      "06.12.2026 morgens",
+      {
+        is: "taken",
+        by: "p8",
+        theirs: "30.11.2026 morgens",
+        place: "06.12.2026 morgens",
+        gives: "p8 30.11.2026 morgens",
+        others: 0,
+      },
+    ],
+    // For the slot of one that waits for it: the waiting one has it then.
+    [
+      "p8",
+      "01.12.2026 morgens",
+      {
+        is: "taken",
+        by: "a3",
+        theirs: "06.12.2026 morgens",
+        place: "01.12.2026 morgens",
+        gives: "a3 06.12.2026 morgens",
+        others: 0,
+      },
+      MORNING,
+      weekOf({ "30.11.2026": "m - n - a -", "01.12.2026": "m a3! n - a -", "06.12.2026": "m p8! n - a -" }),
+    ],
+    // Without a place there is nothing to swap.
+    [
+      "a9",
+      "06.12.2026 morgens",
+      { is: "taken", by: "p8", theirs: null, place: "06.12.2026 morgens", gives: "p8 horizon_full", others: 0 },
+    ],
+    [
+      "a9",
+      "01.12.2026 morgens",
+      {
+        is: "taken",
+        by: "a3",
+        theirs: null,
+        place: "01.12.2026 morgens",
+        gives: "a3 01.12.2026 nachmittags",
+        others: 1,
+      },
+    ],
+    // Its slot goes.
+    ["p5", null, { is: "fine", place: "05.12.2026 morgens", others: 2 }],
+    ["p9", null, { is: "fine", place: "06.12.2026 nachmittags", others: 0 }],
+    ["a9", null, { is: "fine", place: "02.12.2026 morgens", others: 0 }],
+    ["a1", null, { is: "same" }],
+    // After the week, before it, and what has just passed.
+    ["a4", "07.12.2026 morgens", { is: "fine", place: "outside_horizon", others: 0 }],
+    ["a4", "29.11.2026 abends", { is: "passed" }],
+    ["a4", "30.11.2026 morgens", { is: "passed" }, { date: "2026-11-30", hour: 9 }],
+    [
+      "a1",
+      "01.12.2026 morgens",
+      {
+        is: "taken",
+        by: "a3",
+        theirs: null,
+        place: "01.12.2026 morgens",
+        gives: "a3 01.12.2026 nachmittags",
+        others: 1,
+      },
+      { date: "2026-11-30", hour: 9 },
+    ],
+    [
+      "p5",
+      "30.11.2026 nachmittags",
+      { is: "fine", place: "30.11.2026 nachmittags", gives: "a2 02.12.2026 morgens", others: 2 },
+      { date: "2026-11-30", hour: 9 },
+    ],
+    // Completed elsewhere.
+    ["x9", "02.12.2026 abends", { is: "gone" }],
+  ]) {
+    const { by, theirs, place, gives, ...is } = moveOf(week, fileOf(name), slot(to), now);
+    const said = {
+      ...is,
+      ...(by && { by: by.title, theirs: slotText(theirs) }),
+      ...(place && { place: placeText(place) }),
+      ...(gives && { gives: `${gives.task.title} ${placeText(gives.place)}` }),
+    };
+    assert.deepEqual(said, expected, `${name} to ${to}`);
+  }
+}
+
+function whereTheMenuLeads() {
+  const names = ["today", "tomorrow", "next", "release"];
+  const evening = { date: "2026-11-30", hour: 19 };
+  const rest = weekOf({ "01.12.2026": "m a1! n - a p2!", "02.12.2026": "m - n - a -" });
+  const full = weekOf({ "30.11.2026": "m a1! n a2! a p3!", "01.12.2026": "m a4 n a5! a p6!" });
+  // The night when the clocks go back has 25 hours, that when they go forward 23: the day after is the next date.
+  const autumn = weekOf({ "25.10.2026": "m p1 n - a -", "26.10.2026": "m a2! n - a -" });
+  const spring = weekOf({ "28.03.2026": "m p1 n - a -", "29.03.2026": "m p2! n - a -" });
+  for (const [week, name, now, ...expected] of [
+    [WEEK, "a1", MORNING, "30.11.2026 morgens", "01.12.2026 nachmittags", "02.12.2026 morgens", "none"],
+    [WEEK, "a2", MORNING, "30.11.2026 nachmittags", "01.12.2026 nachmittags", "02.12.2026 morgens", "none"],
+    [WEEK, "a3", MORNING, "30.11.2026 morgens", "there", "02.12.2026 morgens", null],
+    [WEEK, "p5", MORNING, "30.11.2026 morgens", "there", "30.11.2026 abends", null],
+    [WEEK, "a9", MORNING, "30.11.2026 morgens", "01.12.2026 nachmittags", "02.12.2026 morgens", null],
+    [
+      WEEK,
+      "a4",
+      { date: "2026-11-30", hour: 14 },
+      "30.11.2026 abends",
+      "01.12.2026 nachmittags",
+      "02.12.2026 morgens",
+      "none",
+    ],
+    // After the last slot of today.
+    [rest, "a1", evening, "full", "there", "01.12.2026 nachmittags", null],
+    [rest, "p2", evening, "full", "there", "01.12.2026 nachmittags", null],
+    [full, "a4", MORNING, "full", "01.12.2026 morgens", "full", "none"],
+    [full, "a1", MORNING, "there", "01.12.2026 morgens", "full", null],
+    [
+      autumn,
+      "p1",
+      { date: "2026-10-25", hour: 0 },
+      "25.10.2026 morgens",
+      "26.10.2026 nachmittags",
+      "25.10.2026 nachmittags",
+      "none",
+    ],
+    [
+      spring,
+      "p1",
+      { date: "2026-03-28", hour: 0 },
+      "28.03.2026 morgens",
+      "29.03.2026 nachmittags",
+      "28.03.2026 nachmittags",
+      "none",
+    ],
+  ]) {
+    const all = destinations(week, fileOf(name), now);
+    assert.deepEqual(
+      all.map((it) => it.name),
+      names,
+    );
+    assert.deepEqual(
+      all.map(({ slot, why }) => why ?? slotText(slot)),
+      expected,
+      name,
+    );
+    for (const { slot, why } of all.filter((it) => it.slot))
+      assert.ok(!why && moveOf(week, fileOf(name), slot, now).is !== "passed");
+  }
+  assert.deepEqual(destinations(WEEK, fileOf("x9"), MORNING), []);
+}
+
+/** The service's own cases: placed again without a change, each week stays as it is. */
+function theRulesAreTheServices() {
+  const cases = JSON.parse(readFileSync(new URL("../it/placement/cases.json", import.meta.url), "utf8"));
+  let placed = 0;
+  for (const { name, now, timeZone, files, expect } of cases) {
+    const known = (file) => ({ file, kategorie: /^kategorie: (\w+)/m.exec(files[file])[1] });
+    const slots = (day) =>
+      day.slots.map(({ zeit, file, isFixed }) => ({ zeit, task: file && { ...known(file), isFixed } }));
+    const week = {
+      timeline: expect.timeline.map((day) => ({ datum: day.datum, slots: slots(day) })),
+      unplaced: expect.unplaced.map((it) => ({ ...known(it.file), reason: it.reason, takenBy: it.takenBy })),
+    };
+    const again = placeAgain(week, new Map(), localTime(now, timeZone));
+    const facts = ({ timeline, unplaced }) => [
+      slotsOf({ timeline }).map(({ datum, zeit, task }) => [datum, zeit, task?.file, task?.isFixed]),
+      unplaced.map(({ file, reason, takenBy }) => [file, reason, takenBy]).sort(),
+    ];
+    assert.deepEqual(facts(again), facts(week), name);
+    placed += tasksOf(week).size;
+  }
+  assert.ok(placed > 500, `${placed} tasks`);
+}
+
+function localTime(now, timeZone) {
+  const parts = new Intl.DateTimeFormat("sv", { timeZone, dateStyle: "short", timeStyle: "short" }).format(
+    new Date(now),
+  );
+  const [date, time] = parts.split(" ");
+  return { date, hour: Number(time.slice(0, 2)) };
+}
+
+/** For any week: a move and its reverse leave all as it was, every task is somewhere, and no fixed one is displaced. */
+function aMoveLosesNoTask() {
+  let seed = 11;
+  const random = (below) => (seed = (seed * 48_271) % 2_147_483_647) % below;
+  const tasks = tasksOf(WEEK);
+  const where = (week) => [...tasksOf(week).values()].map(({ file, at, reason }) => [file, at, reason ?? null]).sort();
+  for (let round = 0; round < 2_000; round += 1) {
+    const now = { date: "2026-11-30", hour: random(24) };
+    const before = placeAgain(WEEK, new Map(), now);
+    const left = slotsOf(before).filter(({ datum, zeit }) => !hasPassed(datum, zeit, now));
+    const [file] = [...tasks.keys()].slice(random(tasks.size));
+    const to = random(5) ? left[random(left.length)] : null;
+    const it = tasksOf(before).get(file);
+    const meaning = moveOf(before, file, to, now);
+    if (meaning.is !== "fine") continue;
+    const after = placeAgain(before, new Map([[file, to]]), now);
+    assert.equal(tasksOf(after).size, tasks.size);
+    for (const [other, { fixedSlot, at }] of tasksOf(before))
+      if (other !== file && fixedSlot && at)
+        assert.deepEqual(tasksOf(after).get(other).at, at, `${file} moves ${other}`);
+    if (it.fixedSlot !== undefined)
+      assert.deepEqual(where(placeAgain(after, new Map([[file, it.fixedSlot]]), now)), where(before));
+  }
+}
+
+function howFastAnEdgeScrolls() {
+  for (const [y, height, bottom, expected] of [
+    [0, 800, 800, -18],
+    [-50, 800, 800, -18],
+    [32, 800, 800, -9],
+    [64, 800, 800, 0],
+    [400, 800, 800, 0],
+    [736, 800, 800, 0],
+    [768, 800, 800, 9],
+    [900, 800, 800, 18],
+    [700, 800, 740, 7],
+    [28, 280, 280, -9],
+  ])
+    assert.equal(edgeSpeed(y, height, bottom), expected, `${y} of ${height}`);
 }

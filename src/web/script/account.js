@@ -24,6 +24,7 @@ function leaveUser() {
   state.generation += 1;
   Object.assign(state, { found: null, elsewhere: null, done: { count: 0 }, me: null });
   state.pending.clear();
+  stopMoving();
   dropHold();
   clearMessages();
   if (dialog.open) replaceRoute("#/");
@@ -46,6 +47,7 @@ async function showSignedOut() {
   state.generation += 1;
   forgetRemovals();
   state.pending.clear();
+  stopMoving();
   dropHold();
   clearMessages();
   const nothing = { week: null, etag: null, layer: null, found: null, elsewhere: null, done: { count: 0 }, me: null };

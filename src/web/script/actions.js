@@ -13,17 +13,7 @@ function showMessage(text, undo) {
   const close = () => closeToast(toast);
   const stopTimer = () => clearTimeout(timer);
   const startTimer = () => (timer = setTimeout(close, UNDO_FOR));
-  if (undo)
-    toast.append(
-      el(
-        "button",
-        {
-          type: "button",
-          onclick: undo,
-        },
-        words.undo,
-      ),
-    );
+  if (undo) toast.append(undoButton(undo));
   toast.append(el("button", { className: "close", type: "button", "aria-label": words.dismiss, onclick: close }));
   for (const event of ["pointerenter", "focusin"]) toast.addEventListener(event, stopTimer);
   for (const event of ["pointerleave", "focusout"]) toast.addEventListener(event, startTimer);
@@ -32,6 +22,8 @@ function showMessage(text, undo) {
   return { close, add: (...more) => said.append(" ", ...more) };
 }
 
+const undoButton = (undo) => el("button", { type: "button", onclick: undo }, words.undo);
+
 /** Removes a message: what was under the messages can be tapped now. A recent reflow of all covers more. */
 function closeToast(toast) {
   if (performance.now() - moved.at >= GUARD)
@@ -39,13 +31,13 @@ function closeToast(toast) {
   toast.remove();
 }
 
-/** Shows an error message, which stays until it is dismissed. */
-function showError(text) {
-  const toast = el("div", { className: "toast bad" }, el("p", {}, text));
-  toast.append(
-    el("button", { className: "close", type: "button", "aria-label": words.dismiss, onclick: () => closeToast(toast) }),
-  );
+/** Shows an error message, which stays until it is dismissed; with an undo button for what was done nevertheless. */
+function showError(text, undo) {
+  const toast = el("div", { className: "toast bad" }, el("p", {}, text), undo && undoButton(undo));
+  const close = () => closeToast(toast);
+  toast.append(el("button", { className: "close", type: "button", "aria-label": words.dismiss, onclick: close }));
   stack(alerts, toast);
+  return { close };
 }
 
 /** Appends a message; keeps the newest three. */

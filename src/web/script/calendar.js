@@ -1,14 +1,5 @@
 // Tasks by day, decided from values: no DOM, no state. Days are ISO dates, which compare as text.
 
-const ENDS = { morgens: 9, nachmittags: 14, abends: 19 }; // Local hour at which each slot ends.
-const ONE_DAY_MS = 86_400_000;
-
-const isoOf = (datum) => datum.split(".").reverse().join("-");
-const datumOf = (iso) => iso.split("-").reverse().join(".");
-
-/** The day `count` days after `day`. */
-const dayAfter = (day, count) => new Date(Date.parse(day) + count * ONE_DAY_MS).toISOString().slice(0, 10);
-
 /** Whether this is a day that exists, as `yyyy-mm-dd`. */
 const isDay = (text) => /^\d{4}-\d\d-\d\d$/.test(text) && !Number.isNaN(Date.parse(text)) && dayAfter(text, 0) === text;
 

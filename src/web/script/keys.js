@@ -18,6 +18,7 @@ const KEYS = {
   k: () => stepCards(-1),
   x: () => currentCard()?.querySelector(".check").click(),
   e: () => currentCard() && (location.hash = routeTo("edit", currentCard().dataset.stem)),
+  m: () => currentCard()?.querySelector(".more").click(),
   "?": () => (location.hash = "#/keys"),
 };
 // Elsewhere the arrows scroll.
@@ -28,7 +29,7 @@ function onPageKey(event) {
   const isTyping = event.target.closest?.("input, textarea, select, [contenteditable]");
   const { key } = event;
   const act = Object.hasOwn(KEYS, key.toLowerCase()) ? KEYS[key.toLowerCase()] : currentCard() && CARD_KEYS[key];
-  if (!act || !isPlain || isTyping || dialog.open || state.signedOut) return;
+  if (!act || !isPlain || isTyping || dialog.open || mover.open || state.signedOut) return;
   event.preventDefault();
   act();
 }

@@ -50,6 +50,7 @@ function isAt(view, stem = "") {
 function route() {
   const { view, stem, parameters } = currentRoute();
   if (state.signedOut) return;
+  cancelDrag();
   saveDraft();
   if (view === "new") return openNew(parameters);
   if (view === "task" && stem) return openTask(stem);

@@ -11,7 +11,10 @@ let holdTimer;
 let moved = { at: -Infinity }; // When what is under a finger last changed, and where: a rectangle, or everywhere.
 
 /** The week and the search result to show. */
-const shown = () => held ?? state;
+function shown() {
+  const { week, found } = held ?? state;
+  return { week: arranged(week), found };
+}
 
 /** Keeps what is shown in place, whatever is read meanwhile. Another call prolongs it. */
 function hold() {
@@ -47,9 +50,14 @@ function isMeant({ detail, clientX: x, clientY: y }) {
 
 const cards = () => [...main.querySelectorAll(".card")];
 
+let landing = null; // A card that was just released: its `stem`, and the rectangle where that was.
+
 /** The places of the cards, by task. */
 function cardPlaces() {
-  return new Map(cards().map((card) => [card.dataset.stem, card.getBoundingClientRect()]));
+  const places = new Map(cards().map((card) => [card.dataset.stem, card.getBoundingClientRect()]));
+  if (landing) places.set(landing.stem, landing.rect);
+  landing = null;
+  return places;
 }
 
 /** After a change of the page: lets cards glide from where they were, and notes whether any moved or is new. */

@@ -12,6 +12,7 @@ const state = {
   found: null, // The search result: {tasks, next}
   elsewhere: null, // What is shown in place of the week, see weeks.js: {view, from, tasks, …}
   done: { count: 0 }, // How many tasks are done today: {count, version, date}
+  moves: new Map(), // Moves that the week may not have yet, by stem: {to, version}; replaced, never changed.
   pending: new Map(), // Optimistic status changes by stem: {status, undo, version}; the version once confirmed.
   generation: 0, // Incremented on sign-out: responses to earlier requests must not be shown to the next user.
 };
@@ -100,6 +101,10 @@ function forgetConfirmed() {
   for (const [stem, { version }] of state.pending) {
     if (version && version <= state.week?.version) state.pending.delete(stem);
   }
+  if (state.moves.size)
+    changeMoves((moves) => {
+      for (const [stem, { version }] of moves) if (version && version <= state.week?.version) moves.delete(stem);
+    });
 }
 
 /** Who is signed in but may not enter. */
@@ -190,12 +195,6 @@ function clock() {
   return { date: `${part("year")}-${part("month")}-${part("day")}`, hour: Number(part("hour")) };
 }
 
-/** The service returns no passed slots, but a cached or outdated week may have some. */
-function hasPassed(datum, zeit, now) {
-  const date = isoOf(datum);
-  return date < now.date || (date === now.date && now.hour >= ENDS[zeit]);
-}
-
 const dayName = (datum) => `${words.days[new Date(`${isoOf(datum)}T12:00:00Z`).getUTCDay()]}, ${datum}`;
 /** The day as in "Mo 30. Nov", with the year if that isn't the week's. */
 function dayShort(datum) {
@@ -230,6 +229,8 @@ function momentName(rfc3339) {
 const main = document.querySelector("main");
 
 function render() {
+  // Nothing moves while a card is dragged; what that would mean may have changed.
+  if (isDragging() && !state.signedOut) return preview();
   const { week, found, elsewhere } = shown();
   const before = cardPlaces();
   document.body.dataset.layer = state.layer ?? "";
@@ -331,7 +332,11 @@ function slotView(day, slot, isCurrent, isPast, next) {
   const word = isCurrent ? words.upNow : isPast ? words.passed : next;
   return el(
     "li",
-    { className: isPast ? "past" : undefined, "aria-current": isCurrent && "time" },
+    {
+      className: isPast ? "past" : undefined,
+      "aria-current": isCurrent && "time",
+      "data-slot": `${day.datum} ${slot.zeit}`,
+    },
     el("p", { className: "zeit" }, words.zeit[slot.zeit], word && el("strong", {}, word)),
     slot.task
       ? card(slot.task)
@@ -374,7 +379,11 @@ function card(task, ...more) {
     el(
       "div",
       {},
-      el("p", { className: "name" }, el("a", { href: routeTo("task", stem), "data-key": `task ${stem}` }, task.title)),
+      el(
+        "p",
+        { className: "name" },
+        el("a", { href: routeTo("task", stem), "data-key": `task ${stem}`, draggable: "false" }, task.title),
+      ),
       el(
         "p",
         { className: "facts" },
@@ -403,6 +412,15 @@ function card(task, ...more) {
       ),
       more,
     ),
+    el("button", {
+      className: "more",
+      type: "button",
+      "aria-label": words.moveTask(task.title),
+      "aria-haspopup": "menu",
+      "data-key": `move ${stem}`,
+      "aria-disabled": (!open || isOffline()) && "true",
+      onclick: (event) => open && isMeant(event) && openMenu(stem),
+    }),
     !open &&
       pending?.undo &&
       el(
