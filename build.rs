@@ -22,6 +22,7 @@ const PARTS: &[&str] = &[
     "move",
     "calendar",
     "checklist",
+    "heading",
     "attention",
     "diff",
     "week",

@@ -292,6 +292,7 @@ impl Snapshot {
         let mut hash = Sha256::new_with_prefix(document.stable());
         for (row, body) in bodies.into_iter().flatten() {
             hash.update(row.to_le_bytes());
+            hash.update([u8::from(body.is_some())]);
             hash.update(body.as_deref().unwrap_or_default());
         }
         let page = |language| view::html(&week, &stamps, bodies, language).into_bytes();

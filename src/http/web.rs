@@ -60,7 +60,7 @@ refusals!(AssetRefusals as page:; NotFound);
     get,
     path = "/assets/{name}",
     tag = "app",
-    params(("name" = String, Path, description = "The name as the page references it."), IfNoneMatchParam),
+    params(("name" = String, Path, description = "The name as the page references it.", example = "app-0123456789abcdef.js"), IfNoneMatchParam),
     responses(
         (status = 200, description = "The file.", content(
             (String = "text/javascript"),

@@ -89,7 +89,13 @@ async fn the_page_shows_every_operation_and_every_type() {
         let (_, section) = section.unwrap_or_else(|| panic!("{id}"));
         let section = section.split("</section>").next().unwrap();
         let command = section.split("<pre>").nth(1).unwrap();
-        assert!(command.starts_with("curl "), "{id}");
+        assert!(command.starts_with("curl -i "), "{id}");
+        let command = command.split("</pre>").next().unwrap();
+        let address = command.rsplit(' ').next().unwrap();
+        assert!(
+            address.starts_with("http") && !address.contains('{'),
+            "{command}"
+        );
         let answer = section.split("<pre>").nth(2).unwrap();
         let answer = answer.split("</pre>").next().unwrap();
         // A status line, and what is answered: a body, or where to go.
@@ -122,7 +128,7 @@ async fn the_page_shows_every_operation_and_every_type() {
         policy.starts_with("default-src 'none'; style-src 'sha256-"),
         "{policy}"
     );
-    let create = "curl -X POST -H 'Authorization: Bearer TOKEN' -H 'Content-Type: application/json' -d '{&quot;deadline&quot;:&quot;24.12.2026&quot;,&quot;kategorie&quot;:&quot;arbeit&quot;,&quot;tags&quot;:[&quot;geld&quot;],&quot;title&quot;:&quot;Steuer&quot;}' http://localhost:7071/api/tasks";
+    let create = "curl -i -X POST -H 'Authorization: Bearer TOKEN' -H 'Content-Type: application/json' -d '{&quot;deadline&quot;:&quot;24.12.2026&quot;,&quot;kategorie&quot;:&quot;arbeit&quot;,&quot;tags&quot;:[&quot;geld&quot;],&quot;title&quot;:&quot;Steuer&quot;}' http://localhost:7071/api/tasks";
     assert!(text.contains(create), "{text}");
     assert!(text.contains("</pre><pre>HTTP/1.1 201 Created\n"), "{text}");
     let preview = "<summary>Example</summary><pre>{\n  &quot;html&quot;: &quot;&lt;p&gt;Belege";

@@ -18,6 +18,7 @@ const {
   weekOf: calendarOf,
 } = part("slots calendar", "dayAfter", "doneByDay", "isDay", "weekOf");
 const { withBox } = part("checklist", "withBox");
+const { joinBody, splitBody } = part("heading", "joinBody", "splitBody");
 
 /** Pseudorandom integers below a limit, the same in each run. */
 function generator(seed) {
@@ -61,6 +62,8 @@ daysThatExist();
 aWeekOfTasks();
 whatIsDoneByDay();
 aBoxIsTickedInItsLine();
+theTitleIsSplitFromTheText();
+noTextIsLostBySplitting();
 tickingChangesOneCharacter();
 whatAMoveMeans();
 whereTheMenuLeads();
@@ -229,15 +232,52 @@ function aBoxIsTickedInItsLine() {
     ["> - [ ] a", 0, 1, true, "> - [x] a"],
     ["- - [ ] a", 0, 1, true, "- - [x] a"],
     ["# T\n\n- [ ] [x](y) [ ]", 0, 1, true, "# T\n\n- [x] [x](y) [ ]"],
+    ["- [ ]\n  a", 0, 1, true, "- [x]\n  a"],
     // What is code has no box.
     ["```\n- [ ] code\n```\n- [ ] a", 0, 1, true, "```\n- [ ] code\n```\n- [x] a"],
     ["~~~~\n~~~\n- [ ] code\n~~~~\n- [ ] a", 0, 1, true, "~~~~\n~~~\n- [ ] code\n~~~~\n- [x] a"],
     // Which box is meant isn't known.
     ["    - [ ] code\n\n- [ ] a", 0, 1, true, null],
     ["<b>- [ ] a</b>", 0, 1, true, null],
-    ["- [ ]", 0, 1, true, null],
+    ["    - [ ] code\n\n- [ ]\n  a", 0, 1, true, null],
   ])
     assert.equal(withBox(body, at, count, isTicked), expected, JSON.stringify(body));
+}
+
+function theTitleIsSplitFromTheText() {
+  for (const [title, whole, shown, written, joined] of [
+    ["A", "# A\n\nb\n", "b\n", "c", "# A\n\nc"],
+    ["A", "\n## A ##\nb", "b", "c", "\n## A ##\nc"],
+    ["A", "# A\r\n\r\nb", "b", "b\nc", "# A\n\nb\nc"],
+    ["A", "# A", "", "b", "# A\n\nb"],
+    ["A", "# A", "", "", "# A"],
+    // Another heading, or none, is the title: the text is shown whole.
+    ["A", "b\n# A\n", "b\n# A\n", "c\n# A\n", "c\n# A\n"],
+    ["A", "A\n===\nb", "A\n===\nb", "A\n===\nc", "A\n===\nc"],
+    ["A b", "text", "text", "text\nmore", "text\nmore"],
+    // A heading that is new mustn't become the title.
+    ["A b", "text", "text", "## Notes\ntext", "# A b\n\n## Notes\ntext"],
+    ["A b", "", "", "Notes\n---\ntext", "# A b\n\nNotes\n---\ntext"],
+  ]) {
+    const base = { title, body: whole };
+    assert.equal(splitBody(base).body, shown, JSON.stringify(whole));
+    assert.equal(joinBody(base, { title, body: written }), joined, JSON.stringify(whole));
+  }
+  const renamed = joinBody({ title: "A b", body: "text" }, { title: "New", body: "# Notes" });
+  assert.equal(renamed, "# New\n\n# Notes");
+}
+
+function noTextIsLostBySplitting() {
+  const random = generator(11);
+  const pieces = ["# ", "## ", "A", "b", " #", "\n", "\n\n", "===", "---", "> ", "- ", " "];
+  for (let round = 0; round < 5_000; round += 1) {
+    const body = Array.from({ length: random(9) }, () => pieces[random(pieces.length)]).join("");
+    const base = { title: "A", body };
+    const split = splitBody(base);
+    assert.equal(split.head + split.body, body);
+    assert.equal(joinBody(base, { title: "A", body: split.body }), body, "what isn't changed stays");
+    assert.ok(joinBody(base, { title: "A", body: `${split.body}c` }).endsWith(`${split.body}c`));
+  }
 }
 
 function tickingChangesOneCharacter() {

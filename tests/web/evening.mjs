@@ -5,7 +5,7 @@ import { isSound, picture, scenario, visit } from "./support.mjs";
 
 await scenario("evening", async ({ browser, urls: [url] }) => {
   const page = await visit(browser, url);
-  await page.getByText("Für heute ist es geschafft").waitFor();
+  await page.getByText("Heute ist vorbei").waitFor();
   const first = page.locator(".day").first();
   assert.equal(await first.getByRole("heading").innerText(), "Morgen, Di 1. Dez");
   assert.equal(await page.locator("[aria-current]").count(), 0);

@@ -12,6 +12,7 @@ await scenario("plan", async ({ browser, urls: [url] }) => {
   await make(url, "Erste Aufgabe");
   const page = await visit(browser, url);
   await theTitleIsAField(page, url);
+  await aTitleAndATextChangedByTwoBothStand(page, url);
   await boxesInTheTextCanBeTicked(page, url);
   await aBoxSomebodyElseTickedIsShown(page, url);
   await aDialogClosesByItsCrossEscAndBesideIt(page);
@@ -68,6 +69,18 @@ async function theTitleIsAField(page, url) {
   await page.keyboard.press("Escape");
 }
 
+async function aTitleAndATextChangedByTwoBothStand(page, url) {
+  const stem = await make(url, "Zaun", { body: "# Zaun\n\nalt\n" });
+  await shows(page, "Zaun");
+  await openEdit(page, "Zaun");
+  await api(url, "PATCH", `/api/tasks/${stem}`, { title: "Gartenzaun" });
+  await dialogOf(page).getByLabel("Text", { exact: true }).fill("neu\n");
+  await tap(page, "Speichern");
+  await said(page, "„Gartenzaun“ ist gespeichert.");
+  assert.equal(await bodyOf(url, stem), "# Gartenzaun\n\nneu\n");
+  await page.keyboard.press("Escape");
+}
+
 async function boxesInTheTextCanBeTicked(page, url) {
   const text = "# Packen\n\n- [ ] Zelt\n- [x] Kocher\n\n```\n- [ ] kein Kästchen\n```\n";
   const stem = await make(url, "Packen", { body: text });
@@ -91,7 +104,11 @@ async function aBoxSomebodyElseTickedIsShown(page, url) {
   await warned(page, "Die Aufgabe hat sich inzwischen geändert.");
   await dialogOf(page).getByRole("checkbox", { name: "Cleo" }).waitFor();
   assert.equal((await bodyOf(url, stem)).includes("[x]"), false);
-  await page.keyboard.press("Escape");
+  await dialogOf(page).getByRole("checkbox", { name: "Cleo" }).check();
+  await eventually("the line is changed", async () => (await bodyOf(url, stem)).includes("- [x] Cleo"));
+  // With the version that the tick has made.
+  await tap(page, "Absagen");
+  await said(page, "„Einladen“ ist abgesagt.");
 }
 
 async function aDialogClosesByItsCrossEscAndBesideIt(page) {
@@ -135,7 +152,7 @@ async function deletingIsUndone(page, url) {
   const stem = await make(url, "Altes Fahrrad");
   const sent = sentBy(page, "DELETE");
   await remove(page, "Altes Fahrrad");
-  await page.locator("#messages").getByText("Mit Git bleibt sie in der Geschichte").waitFor();
+  await page.locator("#messages").getByText("In Git bleibt sie in der Geschichte").waitFor();
   await page.getByRole("button", { name: "Rückgängig: Altes Fahrrad" }).click();
   await page.getByRole("button", { name: "Erledigen: Altes Fahrrad" }).waitFor();
   assert.equal(await cardOf(page, "Altes Fahrrad").getByText("gelöscht").count(), 0);
@@ -231,6 +248,10 @@ async function otherWeeksHaveWhatIsKnownOfThem(page, url) {
   const [fixed, due] = [await dayIn(url, 9), await dayIn(url, 11)];
   await make(url, "Konzert", { fixedSlot: { datum: fixed.datum, zeit: "abends" } });
   await make(url, "Steuer", { fixedSlot: undefined, kategorie: "arbeit", deadline: due.datum });
+  // A week that has days of this one is this one.
+  await page.goto(`${url}#/week/${(await dayIn(url, 3)).iso}`);
+  await page.waitForURL(`${url}#/`);
+  await page.getByRole("heading", { name: /^Heute, / }).waitFor();
   await page.getByRole("link", { name: "eine Woche später" }).click();
   const day = (iso) => page.locator(`section[aria-labelledby="day-${iso}"]`);
   await day(fixed.iso).getByRole("listitem").filter({ hasText: "Abends" }).getByText("Konzert").waitFor();

@@ -175,7 +175,7 @@ fn example(body: &Value) -> Markup {
 
 /// A `curl` command for the operation, with the first example of its body.
 fn curl(path: &str, method: &str, operation: &Value) -> String {
-    let mut words = vec!["curl".to_owned()];
+    let mut words = vec!["curl -i".to_owned()];
     if method != "get" {
         words.push(format!("-X {}", method.to_uppercase()));
     }
@@ -185,8 +185,18 @@ fn curl(path: &str, method: &str, operation: &Value) -> String {
         let bodies = examples(content).take(1);
         words.extend(bodies.map(|body| format!("-H 'Content-Type: {media}' -d '{body}'")));
     }
-    words.push(format!("{ORIGIN}{}", path.replace("{id}", "0042")));
+    words.push(format!("{ORIGIN}{}", example_path(path, operation)));
     words.join(" ")
+}
+
+/// The path with the examples of its parameters.
+fn example_path(path: &str, operation: &Value) -> String {
+    let parameters = items(&operation["parameters"]).iter();
+    let in_path = parameters.filter(|it| it["in"] == "path");
+    in_path.fold(path.to_owned(), |path, it| {
+        let example = it.get("example").unwrap_or(&it["schema"]["examples"][0]);
+        path.replace(&format!("{{{}}}", text(&it["name"])), text(example))
+    })
 }
 
 /// What the command gets: status line, media type or target, and the first example of a body.

@@ -34,7 +34,7 @@ parameters! {
     /// The last segment of a calendar's address.
     CalendarParam = [
         parameter("token", ParameterIn::Path, "What `POST /api/calendar` returned: the user, 128 random bits, and `.ics`.")
-            .schema(Some(text().pattern(Some(r"^[A-Za-z0-9_-]{1,64}\.[0-9a-f]{32}\.ics$"))))
+            .schema(Some(text().pattern(Some(r"^[A-Za-z0-9_-]{1,64}\.[0-9a-f]{32}\.ics$")).examples(["anna.6b3f0e9d1c2a4b589f1d2c3b4a596877.ics"])))
             .required(Required::True),
     ];
     /// The consistency that a request asks for.

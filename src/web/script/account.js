@@ -45,11 +45,12 @@ async function showSignedOut() {
   const tried = Date.now() - tab.get(SIGN_IN_TRIED) < SIGN_IN_RETRY_WINDOW;
   const arriving = !state.week && !state.signedOut && (await cachedWeek().catch(() => null)) !== null;
   state.generation += 1;
-  forgetRemovals();
+  const isDropped = forgetRemovals();
   state.pending.clear();
   stopMoving();
   dropHold();
   clearMessages();
+  if (isDropped) showError(words.notRemoved);
   const nothing = { week: null, etag: null, layer: null, found: null, elsewhere: null, done: { count: 0 }, me: null };
   Object.assign(state, nothing, { signedOut: true });
   // Where it can't be noted, each load would try again.

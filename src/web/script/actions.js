@@ -5,7 +5,7 @@ const UNDO_FOR = 10_000; // How long (ms) a success message stays; longer while 
 const messages = document.querySelector("#messages");
 const alerts = document.querySelector("#alerts");
 
-/** Shows a success message, with an undo button if `undo` is given. Returns how to close it and to add to its text. */
+/** Shows a success message, with an undo button if `undo` is given. Returns how to close it and to add to its text, and whether it has the pointer or the focus. */
 function showMessage(text, undo) {
   let timer;
   const said = el("p", {}, text);
@@ -19,7 +19,8 @@ function showMessage(text, undo) {
   for (const event of ["pointerleave", "focusout"]) toast.addEventListener(event, startTimer);
   startTimer();
   stack(messages, toast);
-  return { close, add: (...more) => said.append(" ", ...more) };
+  const isUsed = () => toast.matches(":hover, :focus-within");
+  return { close, isUsed, add: (...more) => said.append(" ", ...more) };
 }
 
 const undoButton = (undo) => el("button", { type: "button", onclick: undo }, words.undo);

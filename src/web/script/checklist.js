@@ -1,7 +1,7 @@
 // Checklists in a task's text, decided from values: no DOM, no state.
 
 const FENCE = /^ {0,3}(`{3,}|~{3,})/;
-const ITEM = /^((?:\s|>|[-*+]\s|\d{1,9}[.)]\s)*(?:[-*+]|\d{1,9}[.)])\s+\[)([ xX])(\]\s)/;
+const ITEM = /^((?:\s|>|[-*+]\s|\d{1,9}[.)]\s)*(?:[-*+]|\d{1,9}[.)])\s+\[)([ xX])(\](?:\s|$))/;
 
 /** The lines that have a box: their indices. What a fence encloses is code. */
 function boxLines(lines) {

@@ -42,8 +42,7 @@ function showConflict(theirs, both) {
 
 /** Shows the form on top of the current version, with the fields that were changed here. */
 function continueFrom(base, save) {
-  const mine = Object.fromEntries(Object.keys(changesOf(form)).map((name) => [name, form.fields[name]]));
-  Object.assign(form, { base, fields: { ...fieldsOf(base), ...mine } });
+  putOnTopOf(form, base);
   saveDraft();
   showForm();
   if (save) dialog.querySelector("form").requestSubmit();

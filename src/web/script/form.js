@@ -23,7 +23,12 @@ function discardForm(which) {
 
 function loadDraft(which) {
   const draft = tab.get(draftName(which));
-  return draft && { ...draft, restored: true, sending: false };
+  if (!draft) return null;
+  const { base, fields } = draft;
+  // An older version of this page had the title in the text only.
+  if (base && fields.title === undefined)
+    draft.fields = { ...fields, title: base.title, body: splitBody({ title: base.title, body: fields.body }).body };
+  return { ...draft, restored: true, sending: false };
 }
 
 const newKey = () =>
@@ -65,18 +70,10 @@ async function openEdit(stem) {
   }
 }
 
-/** A text in two parts: the heading that is the title, with the blank lines after it, and the rest. */
-function splitBody({ body, title }) {
-  // A `<textarea>` normalizes line endings to LF.
-  const text = (body ?? "").replace(/\r\n?/g, "\n");
-  const [head, heading] = /^\n* {0,3}#{1,6}[ \t]+([^\n]*?)(?:[ \t]+#+)?[ \t]*(?:\n+|$)/.exec(text) ?? ["", null];
-  return heading === title ? [head, text.slice(head.length)] : ["", text];
-}
-
 /** The editable fields of a task. The title isn't repeated in the text. */
 function fieldsOf(task) {
   const { title, kategorie, deadline, fixedSlot, tags } = task;
-  return { title, kategorie, deadline, fixedSlot, tags, body: splitBody(task)[1] };
+  return { title, kategorie, deadline, fixedSlot, tags, body: splitBody(task).body };
 }
 
 /** The fields that were changed, with the body's heading and original line endings. */
@@ -86,9 +83,8 @@ function changesOf({ base, fields }) {
     ([name, value]) => JSON.stringify(value) !== JSON.stringify(before[name]),
   );
   const json = Object.fromEntries(changes);
-  const [head] = splitBody(base);
   // The service rewrites the heading, of this text, too.
-  if ("body" in json && head) json.body = `${head.trimEnd()}\n\n${json.body}`;
+  if ("body" in json) json.body = joinBody(base, fields);
   if ("body" in json && base.body.includes("\r\n")) json.body = json.body.replaceAll("\n", "\r\n");
   return json;
 }
@@ -267,7 +263,7 @@ function readForm({ currentTarget }) {
     kategorie: data.get("kategorie"),
     deadline: date("deadline"),
     fixedSlot: datum && { datum, zeit: data.get("zeit") },
-    body: data.get("body").replace(/\r\n?/g, "\n"),
+    body: withLf(data.get("body")),
   });
   touched();
 }
@@ -330,13 +326,12 @@ async function saveNew(sent) {
 const MOST_TRIES = 3; // Somebody else may change the task as often as it is tried to save it.
 
 async function saveEdit(sent) {
-  const { stem, base } = sent;
-  const changes = changesOf(sent);
-  if (Object.keys(changes).length === 0) return finish(sent, words.nothingChanged);
-  let { etag } = base;
+  const { stem } = sent;
   for (let tries = 1; ; tries += 1) {
+    const changes = changesOf(sent);
+    if (Object.keys(changes).length === 0) return finish(sent, words.nothingChanged);
     try {
-      const { json } = await patch(stem, changes, etag);
+      const { json } = await patch(stem, changes, sent.base.etag);
       return finish(sent, words.saved(sent.fields.title), stem, json);
     } catch (error) {
       if (error.code !== "precondition_failed" || !isOpen(sent) || tries === MOST_TRIES) throw error;
@@ -344,11 +339,17 @@ async function saveEdit(sent) {
     const { json: theirs } = await request("GET", pathOf(stem), { headers: { "Cache-Control": "no-cache" } });
     if (!isOpen(sent)) return;
     if (theirs.problem) throw new ApiError(theirs.problem.message, { code: "task_unreadable" });
-    const both = changedByBoth(fieldsOf(base), sent.fields, fieldsOf(theirs));
+    const both = changedByBoth(fieldsOf(sent.base), sent.fields, fieldsOf(theirs));
     if (both.length) return showConflict(theirs, both);
     // Each side changed something else: both changes stand.
-    ({ etag } = theirs);
+    putOnTopOf(sent, theirs);
   }
+}
+
+/** Makes the form one of the current version, with the fields that were changed here. */
+function putOnTopOf(which, base) {
+  const mine = Object.fromEntries(Object.keys(changesOf(which)).map((name) => [name, which.fields[name]]));
+  Object.assign(which, { base, fields: { ...fieldsOf(base), ...mine } });
 }
 
 /** Closes the form, says what was done, and where the task is now, if it was `changed`. */

@@ -2,53 +2,63 @@
 
 const REMOVED = "geloescht"; // A status that only this page knows.
 
-const removals = new Map(); // By stem: how to send it, or to forget it.
+const removals = new Map(); // What can be undone or isn't answered yet, by stem: {send, forget}.
 
 function removeTask(stem, title, etag) {
   if (!canWrite() || state.pending.has(stem)) return;
   const entry = { status: REMOVED };
-  const end = () => {
+  const forget = () => {
     clearTimeout(timer);
     removals.delete(stem);
     said.close();
   };
   entry.undo = () => {
-    end();
+    forget();
     state.pending.delete(stem);
     render();
   };
-  const send = async (isLeaving) => {
-    end();
-    entry.undo = null;
-    render();
-    try {
-      const headers = { "If-Match": `"${etag}"` };
-      const { json } = await request("DELETE", pathOf(stem), { headers, keepalive: isLeaving });
-      entry.version = json.version;
-    } catch (error) {
-      if (error.code !== "task_not_found") {
-        state.pending.delete(stem);
-        render();
-        return handleError(error);
-      }
-      // Somebody else was faster; the next week doesn't have it.
-      entry.version = 1;
-    }
-    await afterChange();
+  let sent = null;
+  const send = () => {
+    clearTimeout(timer);
+    said.close();
+    return (sent ??= sendRemoval(stem, entry, etag).finally(() => removals.delete(stem)));
   };
+  const whenUnused = () => (said.isUsed() ? (timer = setTimeout(whenUnused, 1_000)) : send());
   state.pending.set(stem, entry);
-  removals.set(stem, { send, forget: end });
-  const timer = setTimeout(send, UNDO_FOR);
+  removals.set(stem, { send, forget });
+  let timer = setTimeout(whenUnused, UNDO_FOR);
   const said = showMessage(words.removed(title), entry.undo);
   render();
 }
 
-/** Sends what can't be undone any more, because the page is left or the user signs out. */
-const sendRemovals = () => Promise.all([...removals.values()].map(({ send }) => send(true)));
+async function sendRemoval(stem, entry, etag) {
+  const { generation } = state;
+  entry.undo = null;
+  render();
+  try {
+    const { json } = await request("DELETE", pathOf(stem), { headers: { "If-Match": `"${etag}"` }, keepalive: true });
+    entry.version = json.version;
+  } catch (error) {
+    if (generation !== state.generation) return;
+    if (error.code !== "task_not_found") {
+      state.pending.delete(stem);
+      render();
+      return handleError(error);
+    }
+    // Somebody else was faster; the next week doesn't have it.
+    entry.version = 1;
+  }
+  if (generation === state.generation) await afterChange();
+}
 
-/** Somebody else is signed in: nothing of this is sent. */
+/** Sends what can't be undone any more, because the page is left or the user signs out, and waits for the answers. */
+const sendRemovals = () => Promise.all([...removals.values()].map(({ send }) => send()));
+
+/** The user isn't signed in any more: what isn't sent yet can't be. Returns whether there was any. */
 function forgetRemovals() {
+  const count = removals.size;
   for (const { forget } of removals.values()) forget();
+  return count > 0;
 }
 
 window.addEventListener("pagehide", sendRemovals);

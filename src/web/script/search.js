@@ -48,6 +48,7 @@ async function showSearch(parameters) {
   if (searchRoute() !== before) dropHold();
   if (searchRoute() === "#/") {
     const wasElsewhere = leaveElsewhere();
+    if (wasElsewhere) dropHold();
     return (leaveSearch() || wasElsewhere) && render();
   }
   await searchAgain();

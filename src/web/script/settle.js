@@ -12,8 +12,8 @@ let moved = { at: -Infinity }; // When what is under a finger last changed, and 
 
 /** The week and the search result to show. */
 function shown() {
-  const { week, found } = held ?? state;
-  return { week: arranged(week), found };
+  const { week, found, elsewhere } = held ?? state;
+  return { week: arranged(week), found, elsewhere };
 }
 
 /** Keeps what is shown in place, whatever is read meanwhile. Another call prolongs it. */

@@ -15,25 +15,34 @@ function openCalendar(...content) {
   );
 }
 
-const calendarButton = (label, act, className) =>
-  el("button", { type: "button", className, "data-key": label, onclick: () => canWrite() && act() }, label);
+/** One request at a time: the buttons wait for the answer, which is shown to who asked. */
+const calendarButton = (label, ask, className) =>
+  el("button", { type: "button", className, "data-key": label, onclick: () => canWrite() && askOnce(ask) }, label);
 
-async function getAddress() {
+let askingForAddress = false;
+
+async function askOnce(ask) {
+  if (askingForAddress) return;
+  const { generation } = state;
+  askingForAddress = true;
   try {
-    const { json } = await request("POST", "/api/calendar", { json: {} });
-    if (isAt("calendar")) openCalendar(addressView(json.url));
+    const shown = await ask();
+    if (generation === state.generation && isAt("calendar")) openCalendar(shown);
   } catch (error) {
     handleError(error);
+  } finally {
+    askingForAddress = false;
   }
 }
 
+async function getAddress() {
+  const { json } = await request("POST", "/api/calendar");
+  return addressView(json.url);
+}
+
 async function endAddress() {
-  try {
-    await request("DELETE", "/api/calendar");
-    if (isAt("calendar")) openCalendar(el("p", { role: "status" }, words.addressEnded));
-  } catch (error) {
-    handleError(error);
-  }
+  await request("DELETE", "/api/calendar");
+  return el("p", { role: "status" }, words.addressEnded);
 }
 
 function addressView(url) {

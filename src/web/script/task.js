@@ -77,9 +77,12 @@ function bodyOf(stem, task) {
   const first = body.firstElementChild;
   if (/^h\d$/.test(first?.localName) && first.textContent.trim() === task.title) first.remove();
   const boxes = [...body.querySelectorAll("input")];
+  const isKnown = boxes.length > 0 && withBox(task.body, 0, boxes.length, false) !== null;
   for (const [at, box] of boxes.entries()) {
-    box.ariaLabel = box.closest("li")?.firstChild === box ? box.parentElement.innerText.trim() : box.ariaLabel;
-    if (withBox(task.body, at, boxes.length, box.checked) === null) continue;
+    // A paragraph, or the item without the items in it.
+    const name = [...box.parentElement.childNodes].filter(({ localName }) => !["ul", "ol"].includes(localName));
+    box.ariaLabel = name.map((it) => it.textContent).join("").trim() || box.ariaLabel;
+    if (!isKnown) continue;
     box.disabled = false;
     box.addEventListener("change", () => tick(stem, task, at, boxes));
   }
@@ -96,7 +99,6 @@ async function tick(stem, task, at, boxes) {
   try {
     const { json } = await patch(stem, { body }, task.etag);
     Object.assign(task, { body, etag: json.etag });
-    await afterChange();
   } catch (error) {
     undo();
     handleError(error);
@@ -104,8 +106,9 @@ async function tick(stem, task, at, boxes) {
     if (error.code === "precondition_failed" && isAt("task", stem)) return openTask(stem);
   } finally {
     for (const it of boxes) it.disabled = false;
-    if (document.activeElement === document.body) box.focus();
+    if (dialog.open && !dialog.querySelector(".content").contains(document.activeElement)) box.focus();
   }
+  await afterChange();
 }
 
 function factsOf(task, stem) {
@@ -143,7 +146,10 @@ function deadlineOf(task) {
   return [dayName(task.deadline), " ", kind && el("span", { className: `warn ${kind}` }, words.attention[kind])];
 }
 
-function taskButtons(stem, { title, status, etag }) {
+/** A task whose last change isn't known to be done yet, or can be undone, has none. */
+function taskButtons(stem, task) {
+  if (state.pending.has(stem)) return null;
+  const { title, status } = task;
   const button = (label, act) =>
     el(
       "button",
@@ -163,10 +169,10 @@ function taskButtons(stem, { title, status, etag }) {
   return [
     open
       ? button(words.complete, () => complete(stem, title))
-      : button(words.reopen, () => setStatus(stem, title, "offen", etag)),
+      : button(words.reopen, () => setStatus(stem, title, "offen", task.etag)),
     el("a", { className: "button", href: routeTo("edit", stem), "data-key": "edit" }, words.edit),
-    open && button(words.callOff, () => callOff(stem, title, etag)),
-    button(words.remove, () => removeTask(stem, title, etag)),
+    open && button(words.callOff, () => callOff(stem, title, task.etag)),
+    button(words.remove, () => removeTask(stem, title, task.etag)),
   ];
 }
 

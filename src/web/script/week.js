@@ -76,7 +76,7 @@ async function readWeek(strict, anew) {
     else renderFooter();
     if (state.me?.userId !== state.week.userId) afterPaint(loadAccount);
     if (state.found && server.version > known) await searchAgain();
-    if (state.elsewhere && server.version > known) await readElsewhere();
+    if (state.elsewhere && (server.version > known || state.elsewhere.tasks === null)) await readElsewhere();
     afterPaint(countDone);
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;

@@ -7,16 +7,21 @@ let latestElsewhere = 0;
 /** Shows the week from the day `stem`, or what is done (`view`). */
 function showElsewhere(view, stem) {
   const from = isDay(stem) ? stem : null;
-  if (view === "week" && (!from || !state.week || from === weekStart())) return replaceRoute("#/");
-  dropHold();
+  if (view === "week" && !(from && state.week && isOtherWeek(from))) return replaceRoute("#/");
   leaveSearch();
   const same = state.elsewhere?.view === view && state.elsewhere.from === from;
-  if (!same) state.elsewhere = { view, from, days: DONE_DAYS, tasks: null };
+  if (!same) {
+    dropHold();
+    state.elsewhere = { view, from, days: DONE_DAYS, tasks: null };
+  }
   render();
   return readElsewhere();
 }
 
 const weekStart = () => isoOf(state.week.weekStart);
+
+/** A week that has days of this one is this one: only that knows what is placed automatically. */
+const isOtherWeek = (from) => from <= dayAfter(weekStart(), -7) || from >= dayAfter(weekStart(), 7);
 
 /** Back to the week. Returns whether it wasn't shown. */
 function leaveElsewhere() {
@@ -35,7 +40,7 @@ async function readElsewhere() {
     state.elsewhere = { ...place, ...read };
     render();
   } catch (error) {
-    if (id === latestElsewhere) handleError(error);
+    if (id === latestElsewhere && state.elsewhere === place) handleError(error);
   }
 }
 
@@ -57,28 +62,29 @@ function readWeekOf(from) {
   return allTasks({ status: "abgeschlossen", done_from: datumOf(from), done_to: datumOf(dayAfter(from, 6)) });
 }
 
-/** What was done in the last `days` days, and whether there is more before. */
+/** What was done in the last `days` days, and whether there is more before; else all, with what has no day. */
 async function readDone(days) {
   const from = dayAfter(clock().date, 1 - days);
   const before = new URLSearchParams({ status: "abgeschlossen", done_to: datumOf(dayAfter(from, -1)), limit: "1" });
-  const [tasks, { json }] = await Promise.all([
-    allTasks({ status: "abgeschlossen", done_from: datumOf(from) }),
-    request("GET", `/api/tasks?${before}`),
-  ]);
-  return { tasks, hasMore: json.tasks.length > 0 };
+  const { json } = await request("GET", `/api/tasks?${before}`);
+  const hasMore = json.tasks.length > 0;
+  const since = hasMore ? { done_from: datumOf(from) } : {};
+  return { tasks: await allTasks({ status: "abgeschlossen", ...since }), hasMore };
 }
 
 /** How many tasks are done today, for the day's card: after the first paint, and once for each version. */
 async function countDone() {
-  const { week, done } = state;
-  const { date } = localNow();
-  if (!week || (done.version === week.version && done.date === date)) return;
-  state.done = { ...done, version: week.version, date };
+  if (!state.week) return;
+  const [{ date }, { version }] = [localNow(), server];
+  const { done } = state;
+  if (done.version === version && done.date === date) return;
+  const asked = { count: done.date === date ? done.count : 0, version, date };
+  state.done = asked;
   try {
     const today = datumOf(date);
     const tasks = await allTasks({ status: "abgeschlossen", done_from: today, done_to: today });
-    if (state.done.version !== week.version || state.done.count === tasks.length) return;
-    state.done.count = tasks.length;
+    if (state.done !== asked || asked.count === tasks.length) return;
+    asked.count = tasks.length;
     render();
   } catch {
     // The day's card just doesn't say it.
@@ -95,6 +101,7 @@ const loadingView = (tasks) => tasks === null && el("p", { role: "status" }, "â€
 
 function doneView(tasks, hasMore) {
   const more = () => {
+    release();
     state.elsewhere = { ...state.elsewhere, days: state.elsewhere.days * 2 };
     readElsewhere();
   };
@@ -122,23 +129,20 @@ function doneView(tasks, hasMore) {
 
 function reopenButton({ file, title, etag }) {
   const stem = stemOf(file);
-  const isDone = !state.pending.has(stem);
-  return (
-    isDone &&
+  return el(
+    "p",
+    {},
     el(
-      "p",
-      {},
-      el(
-        "button",
-        {
-          type: "button",
-          "aria-label": `${words.reopen}: ${title}`,
-          "data-key": `reopen ${stem} ${etag}`,
-          onclick: (event) => isMeant(event) && reopen(stem, title, etag),
-        },
-        words.reopen,
-      ),
-    )
+      "button",
+      {
+        type: "button",
+        "aria-label": `${words.reopen}: ${title}`,
+        "aria-disabled": state.pending.has(stem) && "true",
+        "data-key": `reopen ${stem} ${etag}`,
+        onclick: (event) => isMeant(event) && reopen(stem, title, etag),
+      },
+      words.reopen,
+    ),
   );
 }
 
