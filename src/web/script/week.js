@@ -382,7 +382,7 @@ function card(task, ...more) {
       el(
         "p",
         { className: "name" },
-        el("a", { href: routeTo("task", stem), "data-key": `task ${stem}`, draggable: "false" }, task.title),
+        el("a", { href: routeTo("task", stem), "data-key": `task ${stem}`, draggable: "false", title: task.id }, task.title),
       ),
       el(
         "p",
