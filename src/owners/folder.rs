@@ -85,12 +85,23 @@ pub fn choose_folder(
 /// Attempts of the compare-and-swap of `owner.json`.
 const ATTEMPTS: u32 = 5;
 
-/// Finds the user's folder and owner record, writing the record if there is none. `folder` is the folder found the last
+/// What happens to an unowned login that is claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unowned {
+    /// It is bound to the account, which has just authenticated, unless by a session: that belongs to an owner record which
+    /// has been removed since.
+    IsBound,
+    /// The claim is refused.
+    IsRefused,
+}
+
+/// Finds the user's folder and owner record, writing the record if there is none and `unowned` says so. `folder` is the folder found the last
 /// time, if it isn't spelled as the login is.
 pub(super) async fn find_or_record(
     store: &dyn BlobStore,
     claim: &LoginClaim,
     folder: Option<UserId>,
+    unowned: Unowned,
     now: Now,
 ) -> Result<(UserId, OwnerFile), OwnerError> {
     let LoginClaim {
@@ -112,8 +123,9 @@ pub(super) async fn find_or_record(
     };
     match found {
         OwnerFolder::Recorded(user, file) => Ok((user, file)),
-        // The session belongs to an owner record that has been removed since.
-        OwnerFolder::Free(_) if claim.session.is_some() => Err(OwnerError::SessionEnded),
+        OwnerFolder::Free(_) if claim.session.is_some() || unowned == Unowned::IsRefused => {
+            Err(OwnerError::SessionEnded)
+        }
         OwnerFolder::Free(user) => record_owner(store, user, identity, now).await,
     }
 }

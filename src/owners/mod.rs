@@ -26,6 +26,7 @@ pub use file::{AccountIdentity, OwnerError, OwnerFile};
 pub use folder::{folders, spellings};
 
 use decision::{OwnerAnswer, OwnerState};
+use folder::Unowned;
 
 /// After this time a check, or the end of sessions, is given up as a whole.
 const STORE_DEADLINE: Duration = Duration::from_secs(10);
@@ -81,12 +82,34 @@ impl Owners {
         claim: &LoginClaim,
         now: Now,
     ) -> Result<ConfirmedOwner, OwnerError> {
+        self.confirm_as(claim, Unowned::IsBound, now).await
+    }
+
+    /// Like [`Self::confirm`] for an account that isn't authenticated now: an unowned login isn't bound, and not the
+    /// account's.
+    ///
+    /// # Errors
+    /// As those of [`Self::confirm`]; [`OwnerError::SessionEnded`] for an unowned login.
+    pub async fn confirm_recorded(
+        &self,
+        claim: &LoginClaim,
+        now: Now,
+    ) -> Result<ConfirmedOwner, OwnerError> {
+        self.confirm_as(claim, Unowned::IsRefused, now).await
+    }
+
+    async fn confirm_as(
+        &self,
+        claim: &LoginClaim,
+        unowned: Unowned,
+        now: Now,
+    ) -> Result<ConfirmedOwner, OwnerError> {
         let look = |state: &OwnerState| state.verdict(claim, now.mono, self.outage_ttl);
         let login = self.login(&claim.login);
         let renew = |flight| {
             let (owners, login, claim) = (self.clone(), Arc::clone(&login), claim.clone());
             async move {
-                let owner = owners.refresh(&login, &claim, now).await;
+                let owner = owners.refresh(&login, &claim, unowned, now).await;
                 drop(flight);
                 owner
             }
@@ -105,7 +128,7 @@ impl Owners {
     ) -> Result<ConfirmedOwner, OwnerError> {
         let login = self.login(&claim.login);
         let _flight = login.hold().await;
-        self.refresh(&login, claim, now).await
+        self.refresh(&login, claim, Unowned::IsBound, now).await
     }
 
     /// Ends all existing sessions of the account: on this instance at once, on others when their cached answer expires,
@@ -154,11 +177,12 @@ impl Owners {
         &self,
         login: &Arc<Revalidated<OwnerState>>,
         claim: &LoginClaim,
+        unowned: Unowned,
         now: Now,
     ) -> Result<ConfirmedOwner, OwnerError> {
         let name = &claim.login;
         let folder = login.state().folder().filter(|it| *it != name).cloned();
-        let found = folder::find_or_record(&*self.store, claim, folder, now);
+        let found = folder::find_or_record(&*self.store, claim, folder, unowned, now);
         let found = within_deadline(found).await;
         let now = now.later();
         let answer = found.map(|(folder, file)| OwnerAnswer::new(folder, file, now.mono));

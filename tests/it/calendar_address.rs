@@ -214,6 +214,10 @@ async fn what_it_costs() {
         StatusCode::NOT_MODIFIED
     );
     assert_eq!(a.took(), "", "304 from memory");
+    let strict = get(&first).header("cache-control", "no-cache");
+    let strict = strict.header("x-codex-version", "9999999999999999");
+    assert_eq!(send_now(&scene, &a, strict).await.status, StatusCode::OK);
+    assert_eq!(a.took(), "", "the address asks for no stronger read");
     scene.pass_seconds(5);
     assert_eq!(
         took(&a, &first, 200).await,

@@ -346,6 +346,14 @@ function placeText({ slot, reason }) {
 
 function whatAMoveMeans() {
   for (const [name, to, expected, now = MORNING, week = WEEK] of [
+    // A week that is valid leaves out what is over, and its clock says hour 0.
+    [
+      "a2",
+      "30.11.2026 morgens",
+      { is: "passed" },
+      { date: "2026-11-30", hour: 0 },
+      weekOf({ "30.11.2026": "n a2 a -", "01.12.2026": "m - n - a -" }),
+    ],
     // A free slot; what comes later moves up.
     ["a1", "02.12.2026 abends", { is: "fine", place: "02.12.2026 abends", others: 2 }],
     ["a4", "02.12.2026 abends", { is: "fine", place: "02.12.2026 abends", others: 0 }],

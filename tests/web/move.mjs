@@ -105,6 +105,25 @@ async function fromTheListBelow(page, url, { Wartet }) {
   assert.deepEqual(asked, []);
   await undo(page);
   await isBack(page, url, "Wartet");
+  await putDownWhereItWas(page, url, Wartet);
+}
+
+/** In the list it keeps the slot that it waits for. */
+async function putDownWhereItWas(page, url, stem) {
+  const before = (await task(url, stem)).fixedSlot;
+  const { asked, stop } = changes(page);
+  await wait(CALM);
+  const { x, y } = await middleOf(cardOf(page, "Wartet").locator(".name a"));
+  await page.mouse.move(x, y);
+  await page.mouse.down();
+  await page.mouse.move(x + 8, y + 4);
+  await page.locator(".ghost").waitFor();
+  assert.deepEqual(await lands(page), ["bleibt hier"]);
+  await page.mouse.up();
+  await wait(300);
+  stop();
+  assert.deepEqual(asked, []);
+  assert.deepEqual((await task(url, stem)).fixedSlot, before);
 }
 
 async function withoutItsSlot(page, url, { Dienstreise }) {
@@ -145,6 +164,8 @@ async function twoSwap(page, url, { Angebot, Chorprobe }) {
   await Promise.all([slotIs(url, Angebot, theirs), slotIs(url, Chorprobe, own)]);
   await asTheService(page, url);
   await undo(page);
+  // The link leads to the task that is named.
+  await page.locator("#messages").getByRole("link", { name: "→ Mo 30. Nov, morgens" }).waitFor();
   await isBack(page, url, "Angebot");
   await Promise.all([slotIs(url, Angebot, null), slotIs(url, Chorprobe, theirs)]);
   stop();

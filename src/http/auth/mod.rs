@@ -248,9 +248,9 @@ impl Authenticator {
         let Some(account) = account.filter(is_allowed) else {
             return Ok(false);
         };
-        match owners.confirm(account, now).await {
+        match owners.confirm_recorded(account, now).await {
             Ok(owner) => Ok(owner.user == *user),
-            Err(OwnerError::Reassigned) => Ok(false),
+            Err(OwnerError::Reassigned | OwnerError::SessionEnded) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

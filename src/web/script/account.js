@@ -79,7 +79,7 @@ const signInLink = () =>
 
 async function signOut() {
   try {
-    await sendRemovals();
+    await Promise.all([sendRemovals(), lastMoves]);
     const { json } = await request("POST", "/auth/logout");
     tabs.postMessage("signed-out");
     await clearLocalData();
@@ -164,6 +164,7 @@ async function deleteCachedWeeks(which) {
 /** Removes all user data from this device. `Clear-Site-Data` alone isn't enough: not every browser supports it. */
 function clearLocalData() {
   state.generation += 1;
+  stopMoving();
   dropHold();
   form = null;
   startLine();

@@ -83,8 +83,9 @@ function targetAt({ x, y, loose, stem }) {
   const node = document.elementFromPoint(x, y)?.closest("[data-slot], .loose, [aria-labelledby=unplaced]");
   if (!node) return null;
   const [datum, zeit] = node.dataset.slot?.split(" ") ?? [];
-  if (datum) return { node, slot: { datum, zeit }, isOwn: node.contains(cardOf(stem)) };
-  return loose ? { node, slot: null } : null;
+  const isOwn = node.contains(cardOf(stem));
+  if (datum) return { node, slot: { datum, zeit }, isOwn };
+  return loose ? { node, slot: null, isOwn } : null;
 }
 
 /** Shows where the card would land, and what gives way. */

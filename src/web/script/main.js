@@ -51,6 +51,7 @@ function route() {
   const { view, stem, parameters } = currentRoute();
   if (state.signedOut) return;
   cancelDrag();
+  if (mover.open) closeMover();
   saveDraft();
   if (view === "new") return openNew(parameters);
   if (view === "task" && stem) return openTask(stem);

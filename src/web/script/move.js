@@ -26,6 +26,8 @@ function moveOf(week, file, slot, now) {
   const theirs = isLeft ? task.at : null;
   if (by) changes.set(by.file, theirs);
   const after = tasksOf(placeAgain(week, changes, now));
+  // A week that is still valid leaves out the slots that are over.
+  if (after.get(file).reason === "slot_passed") return { is: "passed" };
   const placeOf = (it) => (after.get(it).at ? { slot: after.get(it).at } : { reason: after.get(it).reason });
   const gives = there && there.file !== file ? { task: there, place: placeOf(there.file) } : null;
   const others = [...tasks.values()].filter(

@@ -53,7 +53,7 @@ function besides({ top, bottom, right }) {
 
 function openMenu(stem) {
   if (!canWrite()) return;
-  const week = arranged(state.week);
+  const week = weekToMoveIn();
   const tasks = tasksOf(week);
   const file = fileOf(stem, tasks);
   if (!file) return showError(words.refusal.precondition_failed);

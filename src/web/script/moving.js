@@ -22,9 +22,20 @@ function changeMoves(change) {
   state.moves = moves;
 }
 
+/** The newest week with all moves, without what is about to leave it. */
+function weekToMoveIn() {
+  const week = arranged(state.week);
+  const isLeaving = (task) => task && (state.pending.get(stemOf(task.file))?.status ?? "offen") !== "offen";
+  const timeline = week.timeline.map((day) => ({
+    ...day,
+    slots: day.slots.map((slot) => (isLeaving(slot.task) ? { ...slot, task: null } : slot)),
+  }));
+  return { ...week, timeline, unplaced: week.unplaced.filter((task) => !isLeaving(task)) };
+}
+
 /** What moving a task to a slot means in the newest week. */
 function meaningOfMove(stem, slot) {
-  const week = arranged(state.week);
+  const week = weekToMoveIn();
   return moveOf(week, fileOf(stem, tasksOf(week)), slot, localNow());
 }
 
@@ -35,7 +46,7 @@ function move(stem, slot) {
   if (meaning.is === "gone") return showError(words.refusal.precondition_failed);
   if (meaning.is === "passed") return showError(words.slotPassed);
   if (meaning.is === "same") return;
-  const tasks = tasksOf(arranged(state.week));
+  const tasks = tasksOf(weekToMoveIn());
   const step = (file, to) => {
     const { title, fixedSlot } = tasks.get(file);
     return { stem: stemOf(file), title, from: fixedSlot, to };
@@ -51,10 +62,10 @@ function move(stem, slot) {
 let lastMoves = Promise.resolve();
 
 /**
- * Shows the steps, `{stem, title, from, to}`, as done, and does them once those before are done. The last one's task is
- * the one that the user moves. Returns whether that worked.
+ * Shows the steps, `{stem, title, from, to}`, as done, and does them once those before are done. The user moves the task
+ * `own`. Returns whether that worked.
  */
-function beginMoves(steps, text, canUndo) {
+function beginMoves(steps, text, canUndo, own = steps.at(-1).stem) {
   const { generation } = state;
   const entries = steps.map(({ stem, to }) => [stem, { to }]);
   changeMoves((moves) => entries.forEach(([stem, entry]) => moves.set(stem, entry)));
@@ -70,7 +81,8 @@ function beginMoves(steps, text, canUndo) {
       }
     });
     if (failure) render();
-    await sayMoved(done, failure, { steps, text, canUndo });
+    // The next move doesn't wait for what is read then.
+    sayMoved(done, failure, { steps, text, canUndo, own });
     return !failure;
   };
   return (lastMoves = lastMoves.then(send, send));
@@ -79,7 +91,7 @@ function beginMoves(steps, text, canUndo) {
 async function carryOut(steps, generation) {
   const done = [];
   try {
-    for (const step of steps) if (generation === state.generation) done.push(await sendStep(step));
+    for (const step of steps) if (generation === state.generation) done.push(await sendStep(step, generation));
     return { done };
   } catch (failure) {
     if (!(failure instanceof ApiError)) throw failure;
@@ -88,15 +100,17 @@ async function carryOut(steps, generation) {
 }
 
 /** Gives a task its slot, unless somebody else has moved or completed it: that isn't overwritten. */
-async function sendStep({ stem, title, from, to }) {
+async function sendStep({ stem, title, from, to }, generation) {
   for (let tries = 1; ; tries += 1) {
     const headers = tries > 1 ? { "Cache-Control": "no-cache" } : {};
     const { json: task } = await request("GET", pathOf(stem), { headers });
     const { fixedSlot, status, etag } = task;
     if (status === "offen" && isSame(fixedSlot, to))
-      return { stem, title, from: from ?? null, to, version: server.version };
+      return { stem, title, from: from === undefined ? to : from, to, version: server.version };
     if (status !== "offen" || (from !== undefined && !isSame(fixedSlot, from)))
       throw new ApiError(words.refusal.precondition_failed, { code: "precondition_failed" });
+    // Somebody else is signed in by now.
+    if (generation !== state.generation) throw new ApiError(words.signedOut);
     try {
       const { json } = await patch(stem, { fixedSlot: to }, etag);
       return { stem, title, from: fixedSlot, to, version: json.version };
@@ -107,7 +121,7 @@ async function sendStep({ stem, title, from, to }) {
 }
 
 /** Says what was done and what wasn't, with how to undo it, and where the task is now. */
-async function sayMoved(done, failure, { steps, text, canUndo }) {
+async function sayMoved(done, failure, { steps, text, canUndo, own }) {
   const last = done.at(-1);
   if (!last) handleError(failure);
   const undo = last && canUndo && undoOf(done, () => said.close());
@@ -117,17 +131,19 @@ async function sayMoved(done, failure, { steps, text, canUndo }) {
       ? showError(words.movedInPart(last.title, steps[done.length].title, failure.message), undo)
       : showMessage(text, undo);
   await afterChange();
-  if (!failure) sayPlace(said, last.stem, { version: last.version, fixedSlot: last.to });
+  const moved = done.find(({ stem }) => stem === own);
+  if (!failure) sayPlace(said, own, { version: last.version, fixedSlot: moved.to });
 }
 
 /** Puts the tasks back where they were, once; again only if that failed. */
 function undoOf(done, close) {
+  const own = done.at(-1);
   const steps = done.map(({ stem, title, from, to }) => ({ stem, title, from: to, to: from })).reverse();
   let begun = false;
   return async () => {
     if (begun || !canWrite()) return;
     begun = true;
-    begun = await beginMoves(steps, words.movedBack(steps[0].title), false);
+    begun = await beginMoves(steps, words.movedBack(own.title), false, own.stem);
     if (begun) close();
   };
 }

@@ -27,9 +27,11 @@ async function askOnce(ask) {
   askingForAddress = true;
   try {
     const shown = await ask();
-    if (generation === state.generation && isAt("calendar")) openCalendar(shown);
+    if (generation !== state.generation) return;
+    if (isAt("calendar")) openCalendar(shown);
+    else showMessage(words.addressUnseen);
   } catch (error) {
-    handleError(error);
+    if (generation === state.generation) handleError(error);
   } finally {
     askingForAddress = false;
   }

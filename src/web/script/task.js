@@ -18,6 +18,8 @@ function hide() {
   if (!dialog.open) return;
   moveMessages(document.body);
   dialog.close();
+  // It may hold what nobody is to find later, such as an address.
+  dialog.querySelector(".content").replaceChildren();
   noteReflow();
   if (opener) document.querySelector(`[data-key="${CSS.escape(opener)}"]`)?.focus();
 }

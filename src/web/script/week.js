@@ -70,6 +70,7 @@ async function readWeek(strict, anew) {
     const response = (preload && (await takePreload())) || (await request("GET", path, { headers }));
     if (generation !== state.generation) return;
     if (response.json) applyWeek(response.json, response.headers.get("etag"));
+    else noteVersion(Number(response.headers.get("x-codex-version")));
     const visibly = response.json || isOffline() || state.signedOut;
     Object.assign(state, { layer: response.headers.get("x-codex-cache"), signedOut: false });
     if (visibly) render();
@@ -94,6 +95,12 @@ function applyWeek(week, etag) {
   else readLineAgain();
   if (!held) forgetConfirmed();
   afterPaint(() => cacheWeek(week));
+}
+
+/** The week is the same in a newer version. */
+function noteVersion(version) {
+  if (state.week && version > state.week.version) state.week.version = version;
+  if (!held) forgetConfirmed();
 }
 
 /** Forgets the optimistic changes that the week contains. */

@@ -191,7 +191,8 @@ function otherWeekView(from, tasks) {
 
 function otherDayView({ day, slots, due }, isPast) {
   const datum = datumOf(day);
-  const list = (name, items) => el("li", {}, el("p", { className: "zeit" }, name), items);
+  const list = (name, items, slot) =>
+    el("li", { "data-slot": slot }, el("p", { className: "zeit" }, name), items);
   const shown = isPast ? slots.filter(({ tasks }) => tasks.length) : slots;
   return el(
     "section",
@@ -201,7 +202,11 @@ function otherDayView({ day, slots, due }, isPast) {
       "ol",
       {},
       shown.map(({ zeit, tasks }) =>
-        list(words.zeit[zeit], tasks.length ? tasks.map((task) => card(task)) : freeLink(datum, zeit)),
+        list(
+          words.zeit[zeit],
+          tasks.length ? tasks.map((task) => card(task)) : freeLink(datum, zeit),
+          !isPast && `${datum} ${zeit}`,
+        ),
       ),
       due.length > 0 && list(words.deadlines, due.map((task) => card(task))),
     ),

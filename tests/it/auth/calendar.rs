@@ -90,3 +90,15 @@ async fn it_ends_with_its_accounts_access() {
     town.scene.pass_seconds(20 * 60 + 1);
     assert_eq!(read(&town, &service, &path).await, "404 not_found");
 }
+
+/// That takes somebody who has authenticated.
+#[tokio::test]
+async fn it_binds_no_login() {
+    let town = Town::new();
+    let path = address(&town, &town.service()).await;
+    let store = &town.scene.store;
+    assert!(store.foreign_delete("state/anna/owner.json"));
+    let cold = town.service();
+    assert_eq!(read(&town, &cold, &path).await, "404 not_found");
+    assert!(store.peek("state/anna/owner.json").is_none());
+}
