@@ -36,6 +36,7 @@ const PARTS: &[&str] = &[
     "conflict",
     "quick_add",
     "quick_line",
+    "samples",
     "search",
     "sync",
     "subscription",

@@ -1,7 +1,7 @@
 // A week without a task says what a task is and where it goes, and how to begin.
 import assert from "node:assert/strict";
 import { said } from "./steps.mjs";
-import { LOCALES, SIZES, isSound, person, picture, scenario } from "./support.mjs";
+import { LOCALES, SIZES, api, isSound, person, picture, scenario } from "./support.mjs";
 
 const WORDS = {
   de: { heading: "Hier ist noch nichts zu tun", first: "Erste Aufgabe anlegen", line: "Schnell anlegen" },
@@ -24,6 +24,7 @@ await scenario("empty", async ({ browser, urls: [url] }) => {
         assert.ok(await line.evaluate((it) => it === document.activeElement), "the line has the focus");
         await page.context().close();
       }
+  await samplesCanBeTried(browser, url);
   const page = await (await person(browser)).newPage();
   await page.goto(url);
   await page.getByRole("button", { name: WORDS.de.first }).click();
@@ -33,3 +34,35 @@ await scenario("empty", async ({ browser, urls: [url] }) => {
   await page.getByRole("article").waitFor();
   assert.equal(await page.locator(".teaching").count(), 0);
 });
+
+/** In both languages; a second press makes no more of them. Then they are deleted. */
+async function samplesCanBeTried(browser, url) {
+  for (const [lang, label] of [
+    ["de", "Mit Beispielen ausprobieren"],
+    ["en", "Try it with samples"],
+  ]) {
+    const page = await (await person(browser, { lang })).newPage();
+    await page.goto(url);
+    await page.getByRole("button", { name: label }).dblclick();
+    await page.getByRole("article").nth(3).waitFor();
+    assert.equal(await page.locator(".teaching").count(), 0);
+    const { tasks } = (await api(url, "GET", "/api/tasks", undefined, { "Cache-Control": "no-cache" })).json;
+    assert.deepEqual(
+      tasks.map(({ kategorie, fixedSlot, deadline, tags }) => [
+        kategorie,
+        fixedSlot !== null,
+        deadline !== null,
+        tags.length,
+      ]),
+      [
+        ["privat", true, false, 1],
+        ["arbeit", false, true, 1],
+        ["arbeit", false, false, 0],
+        ["privat", false, false, 0],
+      ],
+    );
+    for (const { filename } of tasks)
+      await api(url, "DELETE", `/api/tasks/${encodeURIComponent(filename.replace(/\.md$/, ""))}`);
+    await page.context().close();
+  }
+}

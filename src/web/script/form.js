@@ -316,11 +316,16 @@ const isOpen = (which) => form === which && isAt(which.stem ? "edit" : "new", wh
 
 async function saveNew(sent) {
   const { key, fields } = sent;
+  const { json } = await postTask(fields, key);
+  finish(sent, words.created(json.id, fields.title), stemOf(json.filename), json);
+}
+
+/** Creates a task. */
+function postTask(fields, key) {
   const task = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null && value !== ""));
   // The title is sent as the first heading: a heading in the body would replace it otherwise.
   if (task.body) task.body = `# ${fields.title}\n\n${task.body}`;
-  const { json } = await request("POST", "/api/tasks", { json: task, headers: { "Idempotency-Key": key } });
-  finish(sent, words.created(json.id, fields.title), stemOf(json.filename), json);
+  return request("POST", "/api/tasks", { json: task, headers: { "Idempotency-Key": key } });
 }
 
 const MOST_TRIES = 3; // Somebody else may change the task as often as it is tried to save it.

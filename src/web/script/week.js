@@ -279,7 +279,7 @@ function weekView(week) {
 /** What a task is, and where it goes, to whom who has none. */
 function emptyView({ timeline, unplaced, problems }) {
   if (unplaced.length || problems.length || timeline.some(({ slots }) => slots.some(({ task }) => task))) return null;
-  const { heading, task, rules, first } = words.empty;
+  const { heading, task, rules, first, sample } = words.empty;
   return el(
     "section",
     { className: "list teaching", "aria-labelledby": "teaching" },
@@ -290,7 +290,12 @@ function emptyView({ timeline, unplaced, problems }) {
       {},
       rules.map((rule) => el("li", {}, rule)),
     ),
-    el("p", {}, el("button", { type: "button", className: "main", "data-key": "first", onclick: enterLine }, first)),
+    el(
+      "p",
+      { className: "buttons" },
+      el("button", { type: "button", className: "main", "data-key": "first", onclick: enterLine }, first),
+      el("button", { type: "button", "data-key": "samples", onclick: createSamples }, sample),
+    ),
   );
 }
 
