@@ -1,6 +1,7 @@
 // Moving a task: dragged by mouse, by the keyboard alone, and by the menu of its card; always undone.
 import assert from "node:assert/strict";
 import {
+  areSent,
   asTheService,
   CALM,
   cardOf,
@@ -64,7 +65,7 @@ async function toAFreeSlotAndBack(page, url, { Angebot }) {
   await said(page, "„Angebot“ ist verschoben.");
   await page.locator("#messages").getByRole("link", { name: "→ Di 1. Dez, abends", exact: true }).waitFor();
   assert.deepEqual(await realPlaces(url), atOnce, "what was shown is so");
-  assert.equal(asked.length, 1);
+  await areSent(asked, 1);
   const [path, body, headers] = asked[0];
   assert.ok(path.endsWith(Angebot), path);
   assert.deepEqual(body, { fixedSlot: to });
@@ -160,7 +161,7 @@ async function twoSwap(page, url, { Angebot, Chorprobe }) {
   await drag(page, "Angebot", over(theirs));
   await choose(page, "button", "Tauschen");
   await said(page, "„Angebot“ und „Chorprobe“ sind getauscht.");
-  assert.equal(asked.length, 2);
+  await areSent(asked, 2);
   await Promise.all([slotIs(url, Angebot, theirs), slotIs(url, Chorprobe, own)]);
   await asTheService(page, url);
   await undo(page);
@@ -300,7 +301,7 @@ async function droppedTwiceItIsSentOnce(page, url, { Angebot }) {
   await held.release();
   await said(page, "„Angebot“ ist verschoben.");
   await asTheService(page, url);
-  assert.equal(asked.length, 1);
+  await areSent(asked, 1);
   await undo(page);
   await isBack(page, url, "Angebot");
   await wait(CALM);
@@ -309,7 +310,7 @@ async function droppedTwiceItIsSentOnce(page, url, { Angebot }) {
   await said(page, "„Angebot“ ist verschoben.");
   await wait(300);
   stop();
-  assert.equal(asked.length, 3, "one more, beside the undo");
+  await areSent(asked, 3, "one more, beside the undo");
   await undo(page);
   await isBack(page, url, "Angebot");
   await slotIs(url, Angebot, null);

@@ -1,4 +1,5 @@
 // Steps of the scenarios that move tasks. Their clock begins at Monday, 30 November 2026, 8:00.
+import assert from "node:assert/strict";
 import { dismissAll, make, said, task } from "./steps.mjs";
 import { api, eventually } from "./support.mjs";
 
@@ -84,6 +85,12 @@ export function changes(page) {
     asked.push([decodeURIComponent(request.url()), request.postDataJSON(), request.headers()]);
   page.on("request", note);
   return { asked, stop: () => page.off("request", note) };
+}
+
+/** The browser's driver may tell of a request after its answer. */
+export async function areSent(asked, count, why) {
+  await eventually("they are sent", () => asked.length >= count);
+  assert.equal(asked.length, count, why);
 }
 
 export async function middleOf(locator) {

@@ -57,6 +57,7 @@ async function theTitleIsAField(page, url) {
   await dialog.getByLabel("Titel").fill("Gartenhaus # lasieren");
   await tap(page, "Speichern");
   await said(page, "„Gartenhaus # lasieren“ ist gespeichert.");
+  await eventually("it is sent", () => sent.length > 0);
   assert.deepEqual(sent[0].postDataJSON(), { title: "Gartenhaus # lasieren" });
   assert.equal(await bodyOf(url, stem), "## Gartenhaus # lasieren ##\n\nMit *Lasur*.\n", "the heading stays as it was");
   // The task is shown again.
@@ -212,6 +213,7 @@ async function whatIsDoneCanBeReopenedAndTwoTapsReopenOne(page, url) {
     await page.mouse.click(x + 10, y + 10);
   }
   await said(page, "„Brot backen“ ist wieder offen.");
+  await eventually("it is sent", () => sent.length > 0);
   assert.equal(sent.length, 1, "two taps on one spot reopen one task");
   // It stays in place for a while, then the list closes up.
   await button.waitFor({ state: "detached" });

@@ -28,6 +28,7 @@ function leaveUser() {
   dropHold();
   clearMessages();
   if (dialog.open) replaceRoute("#/");
+  emptyDialog();
 }
 
 /** Redirects to the sign-in, which returns to this URL. A form's draft survives. */
@@ -57,6 +58,7 @@ async function showSignedOut() {
   if (arriving && !tried && noteTry()) return signIn();
   state.tried = tried;
   hide();
+  emptyDialog();
   render();
 }
 

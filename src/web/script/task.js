@@ -18,11 +18,12 @@ function hide() {
   if (!dialog.open) return;
   moveMessages(document.body);
   dialog.close();
-  // It may hold what nobody is to find later, such as an address.
-  dialog.querySelector(".content").replaceChildren();
   noteReflow();
   if (opener) document.querySelector(`[data-key="${CSS.escape(opener)}"]`)?.focus();
 }
+
+/** Empties the closed dialog: it may hold what the next user isn't to find, such as an address. */
+const emptyDialog = () => dialog.querySelector(".content").replaceChildren();
 
 // Esc goes back, like the browser's button. On a second Esc a browser may close the dialog without a `cancel` event.
 dialog.addEventListener("cancel", (event) => {
