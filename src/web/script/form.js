@@ -40,7 +40,7 @@ function openNew(given) {
     key: newKey(),
     fields: {
       title: given.get("title") ?? "",
-      kategorie: isWeekend(given.get("datum")) ? "privat" : "arbeit",
+      kategorie: isWeekend(given.get("datum") ?? "") ? "privat" : "arbeit",
       deadline: null,
       fixedSlot: slotFrom(given.get("datum"), given.get("zeit")),
       tags: [],
@@ -51,8 +51,6 @@ function openNew(given) {
 }
 
 const slotFrom = (datum, zeit) => (/^\d{2}\.\d{2}\.\d{4}$/.test(datum ?? "") && zeit in ENDS ? { datum, zeit } : null);
-
-const isWeekend = (datum) => [0, 6].includes(new Date(`${isoOf(datum ?? "")}T12:00:00Z`).getUTCDay());
 
 async function openEdit(stem) {
   form = loadDraft({ stem });

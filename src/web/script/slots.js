@@ -19,10 +19,8 @@ function dayAfter(iso, count = 1) {
   return date.toISOString().slice(0, 10);
 }
 
-function isAllowedOn(kategorie, datum) {
-  const isWeekend = [0, 6].includes(new Date(`${isoOf(datum)}T12:00:00Z`).getUTCDay());
-  return kategorie === "privat" ? isWeekend : !isWeekend;
-}
+const isWeekend = (datum) => [0, 6].includes(new Date(`${isoOf(datum)}T12:00:00Z`).getUTCDay());
+const isAllowedOn = (kategorie, datum) => isWeekend(datum) === (kategorie === "privat");
 
 /** The week's slots in order: `{datum, zeit, task}`. */
 const slotsOf = ({ timeline }) =>
