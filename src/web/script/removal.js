@@ -2,7 +2,7 @@
 
 const REMOVED = "geloescht"; // A status that only this page knows.
 
-const removals = new Map(); // What can be undone or isn't answered yet, by stem: {send, forget}.
+const removals = new Map(); // What can be undone or isn't answered yet, by stem: {send, forget, isSent}.
 
 function removeTask(stem, title, etag) {
   if (!canWrite() || state.pending.has(stem)) return;
@@ -25,7 +25,7 @@ function removeTask(stem, title, etag) {
   };
   const whenUnused = () => (said.isUsed() ? (timer = setTimeout(whenUnused, 1_000)) : send());
   state.pending.set(stem, entry);
-  removals.set(stem, { send, forget });
+  removals.set(stem, { send, forget, isSent: () => sent !== null });
   let timer = setTimeout(whenUnused, UNDO_FOR);
   const said = showMessage(words.removed(title), entry.undo);
   render();
@@ -56,9 +56,9 @@ const sendRemovals = () => Promise.all([...removals.values()].map(({ send }) => 
 
 /** The user isn't signed in any more: what isn't sent yet can't be. Returns whether there was any. */
 function forgetRemovals() {
-  const count = removals.size;
+  const unsent = [...removals.values()].filter(({ isSent }) => !isSent());
   for (const { forget } of removals.values()) forget();
-  return count > 0;
+  return unsent.length > 0;
 }
 
 window.addEventListener("pagehide", sendRemovals);
