@@ -1,13 +1,14 @@
 // Sample tasks for an empty week: lines as one types them, so that they show what such a line can say.
 
+let creatingSamples = false;
 let sampleKeys = null; // An `Idempotency-Key` each: what failed half-way can be repeated.
 
 async function createSamples() {
   const { generation } = state;
-  if (!canWrite() || quick.ariaBusy === "true") return;
+  if (creatingSamples || !canWrite()) return;
   const lines = words.empty.samples;
   sampleKeys ??= lines.map(newKey);
-  quick.ariaBusy = "true";
+  creatingSamples = true;
   try {
     for (const [at, text] of lines.entries()) {
       const { fields } = parseQuickAdd(text, planningDay(), document.documentElement.lang);
@@ -18,7 +19,7 @@ async function createSamples() {
   } catch (error) {
     if (generation === state.generation) handleError(error);
   } finally {
-    quick.ariaBusy = "false";
+    creatingSamples = false;
   }
   if (generation === state.generation) await afterChange();
 }
