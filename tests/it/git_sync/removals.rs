@@ -97,7 +97,12 @@ async fn a_task_that_is_not_in_git_yet_never_comes_back() {
         create(&service, "Bleibt");
         mirror.until_equal(&service).await;
         mirror.github.fail_at("PUT", "/contents", lost.clone());
+        let before = mirror.github.calls("PUT", "/contents");
         create(&service, "Geht");
+        // Else there is nothing to wait for: what was never sent needs no commit to be removed.
+        eventually("its commit is sent", || {
+            mirror.github.calls("PUT", "/contents") > before
+        });
         let deleted = send(&service, "DELETE", "/api/tasks/0001?git=wait", "", "").json();
         assert_eq!(deleted["gitPushed"], json!(false), "{lost:?}: {deleted}");
         mirror.github.recover();
