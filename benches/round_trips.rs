@@ -98,6 +98,7 @@ fn instance(store: &Arc<SlowStore>) -> Codex {
             rebuilds_per_minute: u32::MAX,
             writes_per_minute: u32::MAX,
             git: None,
+            shared: None,
         },
     )
 }

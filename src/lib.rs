@@ -19,6 +19,7 @@ pub mod owners;
 pub mod per_user;
 pub mod revalidated;
 pub mod rules;
+pub mod shared_cache;
 pub mod store;
 pub mod task;
 pub mod telemetry;

@@ -1,4 +1,4 @@
-//! Shared configuration of outgoing HTTP clients.
+//! Shared configuration of outgoing connections.
 
 use std::error::Error;
 use std::io;
@@ -12,7 +12,7 @@ use rustls::{CertificateError, ClientConfig, RootCertStore};
 use url::Url;
 
 /// The connect timeout: a host that hasn't accepted a connection by then is unlikely to.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Trusted root certificates: the Mozilla roots, bundled so that a machine without CA files works, and those added by
 /// the settings. Clones share them.
@@ -36,16 +36,24 @@ impl TrustStore {
         roots.add_parsable_certificates(certificates).0
     }
 
-    /// A client builder for the host of `url`, with TLS and the connect timeout configured.
+    /// TLS by which a server must show a certificate that these roots trust.
     ///
     /// # Errors
     /// If the TLS provider doesn't support the protocol versions, which is a defect of the build.
-    pub fn client(&self, url: &Url) -> Result<ClientBuilder, rustls::Error> {
+    pub fn tls(&self) -> Result<ClientConfig, rustls::Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(Arc::clone(&self.roots))
-            .with_no_client_auth();
+        let versions =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let trusting = versions.with_root_certificates(Arc::clone(&self.roots));
+        Ok(trusting.with_no_client_auth())
+    }
+
+    /// An HTTP client builder for the host of `url`, with TLS and the connect timeout configured.
+    ///
+    /// # Errors
+    /// As [`Self::tls`].
+    pub fn client(&self, url: &Url) -> Result<ClientBuilder, rustls::Error> {
+        let tls = self.tls()?;
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .connect_timeout(CONNECT_TIMEOUT);

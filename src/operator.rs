@@ -19,7 +19,7 @@ use codex_miroir::store::deadline::Deadline;
 use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::user::UserId;
 
-use crate::wiring::{self, Failure, open_store};
+use crate::wiring::{self, Failure, StoreName, open_store};
 
 /// The commands on one user's data.
 #[derive(Subcommand)]
@@ -86,7 +86,7 @@ pub(crate) async fn run(config: &Config, command: UserCommand) -> Result<(), Fai
 }
 
 /// Opens the store for a command that changes nothing: doesn't create a missing folder.
-fn open_to_read(config: &Config) -> Result<(Arc<dyn BlobStore>, String), Failure> {
+fn open_to_read(config: &Config) -> Result<(Arc<dyn BlobStore>, StoreName), Failure> {
     let (store, described) = match &config.storage {
         StorageChoice::Directory { variable, path } => {
             let store = DirectoryStore::open_to_read(path, Utc::now).map_err(|error| {
@@ -94,7 +94,7 @@ fn open_to_read(config: &Config) -> Result<(Arc<dyn BlobStore>, String), Failure
                 ConfigError::new(variable, format!("can't be read: {error}"), allowed)
             })?;
             let store: Arc<dyn BlobStore> = Arc::new(store);
-            (store, format!("folder {} ({variable})", path.display()))
+            (store, StoreName::folder(variable, path))
         }
         _ => open_store(config)?,
     };
@@ -175,6 +175,7 @@ async fn delete(config: &Config, user: UserId, despite_git: bool) -> Result<(), 
     // Without Git sync, so that the deletion isn't pushed to the repository.
     let settings = CodexSettings {
         git: None,
+        shared: None,
         ..wiring::settings(config, &wiring::transport(config)?)?
     };
     let codex = Codex::new(Arc::clone(&store), settings);

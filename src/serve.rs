@@ -9,16 +9,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use codex_miroir::codex::Codex;
+use codex_miroir::codex::{Codex, CodexSettings};
 use codex_miroir::config::{Config, StorageChoice};
 use codex_miroir::metrics::{CallMetrics, Metrics};
 use codex_miroir::now::Now;
+use codex_miroir::shared_cache::{Hint, SharedCache};
 use codex_miroir::store::WrappedStore;
 use codex_miroir::{http, telemetry};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
 
-use crate::wiring::{Failure, open_store, settings, transport};
+use crate::wiring::{Failure, StoreName, open_store, settings, shared_cache, transport};
 
 /// How long running requests may take to finish after SIGTERM or Ctrl-C; then the same again for pending writes.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
@@ -42,14 +44,28 @@ pub(crate) async fn serve_on(listener: TcpListener, config: &Config) -> Result<(
     let store_calls = CallMetrics::default();
     let store = Arc::new(WrappedStore::new(store, store_calls.clone()));
     let github = transport(config)?;
-    let metrics = Arc::new(Metrics::new(store_calls, github.calls().clone()));
-    let codex = Codex::new(store, settings(config, &github)?);
+    let metrics = Metrics::new(store_calls, github.calls().clone());
+    let shared_cache = shared_cache(config, &described)?;
+    let metrics = Arc::new(match &shared_cache {
+        Some(shared_cache) => metrics.with_shared_cache(&shared_cache.metrics),
+        None => metrics,
+    });
+    let shared = shared_cache.as_ref().map(|it| Arc::clone(&it.cache));
+    let settings = CodexSettings {
+        shared: shared.map(|cache| cache as Arc<dyn SharedCache>),
+        ..settings(config, &github)?
+    };
+    let codex = Codex::new(store, settings);
     let authenticator = http::Authenticator::new(config, &github, codex.owners())?;
     let shutdown = shutdown_signal()?;
     log_start(config, address, &described);
     let app = http::App::new(codex.clone(), authenticator, config, Arc::clone(&metrics));
     let mut background = JoinSet::new();
     background.spawn(log_summaries(codex.clone(), metrics));
+    if let Some(shared_cache) = shared_cache {
+        background.spawn(shared_cache.cache.run_in_background());
+        background.spawn(hear(codex.clone(), shared_cache.hints));
+    }
     let git = codex.git().ok();
     if let Some(git) = git {
         background.spawn(Arc::clone(git).push_in_background());
@@ -77,15 +93,23 @@ pub(crate) async fn serve_on(listener: TcpListener, config: &Config) -> Result<(
     Ok(())
 }
 
-/// Logs the start line: address, storage, and who is authorized.
-fn log_start(config: &Config, address: SocketAddr, storage: &str) {
+/// Takes note of what other instances say.
+async fn hear(codex: Codex, mut hints: Receiver<Hint>) {
+    while let Some(hint) = hints.recv().await {
+        codex.hear(&hint);
+    }
+}
+
+/// Logs the start line: address, storage, Redis, and who is authorized.
+fn log_start(config: &Config, address: SocketAddr, storage: &StoreName) {
     let (auth, who, url) = (&config.auth, config.auth.to_string(), &config.public_url);
     let user = auth.dev_user().map(tracing::field::display);
     let auth = auth.as_str();
     let repository = config.github.repository.as_ref();
     let repository = repository.map(|it| format!("{}/{} {}", it.owner, it.repo, it.branch));
     let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, %address, storage, auth, user, who, repository, public_url = %url, "serving");
+    let redis = config.redis.as_ref().map(tracing::field::display);
+    tracing::info!(version, %address, %storage, redis, auth, user, who, repository, public_url = %url, "serving");
 }
 
 /// Logs a summary line once a minute.

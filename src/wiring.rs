@@ -1,6 +1,7 @@
 //! Builds the parts of the service from the settings.
 
 use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +11,14 @@ use codex_miroir::codex::{Codex, CodexSettings};
 use codex_miroir::config::{Config, ConfigError, StorageChoice};
 use codex_miroir::git_sync::GitSettings;
 use codex_miroir::github::{GitHubRepository, Transport};
+use codex_miroir::metrics::SharedCacheMetrics;
 use codex_miroir::now::Now;
 use codex_miroir::rules::Rules;
+use codex_miroir::shared_cache::{Hint, RedisCache, RedisSettings};
 use codex_miroir::store::BlobStore;
 use codex_miroir::store::azure::{AzureConnection, AzureStore};
 use codex_miroir::store::directory::DirectoryStore;
+use tokio::sync::mpsc::Receiver;
 
 /// Why the command failed, as a one-line message.
 pub(crate) type Failure = Box<dyn Error>;
@@ -56,7 +60,40 @@ pub(crate) fn settings(config: &Config, github: &Arc<Transport>) -> Result<Codex
         rebuilds_per_minute: config.rebuilds_per_minute,
         writes_per_minute: config.writes_per_minute,
         git,
+        shared: None,
     })
+}
+
+/// The cache that instances share.
+pub(crate) struct SharedCacheClient {
+    pub(crate) cache: Arc<RedisCache>,
+    /// What it hears of other instances' changes.
+    pub(crate) hints: Receiver<Hint>,
+    pub(crate) metrics: SharedCacheMetrics,
+}
+
+/// The client of Redis, if a server is configured. It connects in the background.
+pub(crate) fn shared_cache(
+    config: &Config,
+    store: &StoreName,
+) -> Result<Option<SharedCacheClient>, Failure> {
+    let Some(server) = &config.redis else {
+        return Ok(None);
+    };
+    let metrics = SharedCacheMetrics::default();
+    let (cache, hints) = RedisCache::new(RedisSettings {
+        server: server.clone(),
+        scope: store.scope.clone(),
+        life: config.artifact_ttl,
+        trust: config.trust.clone(),
+        metrics: metrics.clone(),
+        clock: Now::read,
+    })?;
+    Ok(Some(SharedCacheClient {
+        cache,
+        hints,
+        metrics,
+    }))
 }
 
 /// The client of GitHub.
@@ -70,8 +107,44 @@ pub(crate) fn codex(config: &Config, store: Arc<dyn BlobStore>) -> Result<Codex,
     Ok(Codex::new(store, settings(config, &transport(config)?)?))
 }
 
-/// Opens the configured store. Also returns its description for the log and the output.
-pub(crate) fn open_store(config: &Config) -> Result<(Arc<dyn BlobStore>, String), Failure> {
+/// A store that is open. Shown for the log and the output, with the variable that selected it.
+#[derive(derive_more::Display)]
+#[display("{label} ({variable})")]
+pub(crate) struct StoreName {
+    label: String,
+    variable: String,
+    /// What tells it from any other store.
+    pub(crate) scope: String,
+}
+
+impl StoreName {
+    pub(crate) fn folder(variable: &str, path: &Path) -> Self {
+        Self {
+            label: format!("folder {}", path.display()),
+            variable: variable.to_owned(),
+            scope: folder_scope(path),
+        }
+    }
+}
+
+/// Only processes on one machine share a folder's snapshots: elsewhere the same path may be another folder.
+fn folder_scope(path: &Path) -> String {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    #[cfg(unix)]
+    let machine = {
+        use std::os::unix::fs::MetadataExt;
+        let inode = std::fs::metadata(&path).map_or((0, 0), |it| (it.dev(), it.ino()));
+        let system = rustix::system::uname();
+        let name = system.nodename().to_string_lossy().into_owned();
+        format!("{name}/{}-{}", inode.0, inode.1)
+    };
+    #[cfg(not(unix))]
+    let machine = std::env::var("COMPUTERNAME").unwrap_or_default();
+    format!("{machine}{}", path.display())
+}
+
+/// Opens the configured store.
+pub(crate) fn open_store(config: &Config) -> Result<(Arc<dyn BlobStore>, StoreName), Failure> {
     let (variable, connection, allowed) = match &config.storage {
         StorageChoice::ConnectionString { variable, value } => {
             let connection = AzureConnection::parse(value.reveal());
@@ -89,14 +162,24 @@ pub(crate) fn open_store(config: &Config) -> Result<(Arc<dyn BlobStore>, String)
             let allowed = "a folder that the service may make and write to";
             let store = DirectoryStore::open(path, Utc::now);
             let store = store.map_err(|error| unusable(variable, &error, allowed))?;
-            let described = format!("folder {} ({variable})", path.display());
-            return Ok((Arc::new(store), described));
+            return Ok((Arc::new(store), StoreName::folder(variable, path)));
         }
     };
     let connection = connection.map_err(|error| unusable(variable, &error, allowed))?;
+    let endpoint = &connection.endpoint;
+    let scope = format!(
+        "{}{}/{}",
+        endpoint.authority(),
+        endpoint.path().trim_end_matches('/'),
+        config.container
+    );
     let store = AzureStore::new(connection, &config.container, &config.trust)?;
-    let described = format!("{store} ({variable})");
-    Ok((Arc::new(store), described))
+    let name = StoreName {
+        scope,
+        label: store.to_string(),
+        variable: variable.clone(),
+    };
+    Ok((Arc::new(store), name))
 }
 
 fn unusable(variable: &str, error: &dyn Error, allowed: &str) -> ConfigError {

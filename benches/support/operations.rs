@@ -29,6 +29,7 @@ pub(crate) fn codex(store: &Arc<DirectoryStore>) -> Codex {
             rebuilds_per_minute: u32::MAX,
             writes_per_minute: u32::MAX,
             git: None,
+            shared: None,
         },
     )
 }

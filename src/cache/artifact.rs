@@ -18,7 +18,7 @@ use crate::user_state::{State, Version};
 
 /// The format written, and the only one read. The minor version is raised whenever the parser's result for the same
 /// task file changes, so that no result of an older parser is used.
-const FORMAT: BlobFormat = BlobFormat { major: 1, minor: 2 };
+pub(super) const FORMAT: BlobFormat = BlobFormat { major: 1, minor: 2 };
 
 /// A parsed `artifacts/{user}/timeline.json`.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ pub(super) async fn write_artifact(store: &dyn BlobStore, entry: &Snapshot) {
     }
 }
 
-fn artifact_bytes(entry: &Snapshot) -> Vec<u8> {
+pub(super) fn artifact_bytes(entry: &Snapshot) -> Vec<u8> {
     let document = ArtifactDocument {
         format: FORMAT,
         built_by: Cow::Borrowed(concat!("codex-miroir ", env!("CARGO_PKG_VERSION"))),

@@ -34,6 +34,8 @@ pub struct SnapshotAge {
     pub hi: Version,
     /// Whether the bounds are exact.
     pub exact: bool,
+    /// The version that another instance has announced; the files are outdated if it is above `lo`.
+    pub floor: Version,
     /// How long ago the state document last confirmed the files.
     pub confirmed: Duration,
     /// How long ago this instance listed or loaded the files.
@@ -44,7 +46,7 @@ pub struct SnapshotAge {
 
 impl SnapshotAge {
     /// Whether memory answers without storage: bounded consistency, confirmed within `revalidate`, contains the version
-    /// the client has seen, and still confirmable.
+    /// the client has seen and the one that another instance has announced, and still confirmable.
     pub fn satisfies(
         &self,
         consistency: Consistency,
@@ -53,7 +55,7 @@ impl SnapshotAge {
     ) -> bool {
         consistency == Consistency::Bounded
             && self.confirmed < settings.revalidate
-            && self.contains(seen)
+            && self.contains(seen.max(Some(self.floor)))
             && self.is_confirmable(settings)
     }
 
@@ -159,9 +161,10 @@ pub fn decide_read(view: &ReadView<'_>, settings: &CacheSettings) -> ReadStep {
     let confirms = match view.state {
         SeenState::NotModified => view.confirmable(settings).is_some(),
         SeenState::Missing => false,
-        SeenState::Present(state) => view
-            .confirmable(settings)
-            .is_some_and(|snapshot| state.is_quiescent_at(snapshot.hi)),
+        SeenState::Present(state) => view.confirmable(settings).is_some_and(|snapshot| {
+            state.is_quiescent_at(snapshot.hi)
+                || settings.rules.breaks(Mutation::SharedDespiteChange)
+        }),
     };
     if confirms {
         return ReadStep::ConfirmSnapshot;

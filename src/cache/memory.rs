@@ -90,11 +90,34 @@ impl SnapshotMemory {
         next: impl FnOnce(Option<&Arc<Snapshot>>) -> Option<Arc<Snapshot>>,
     ) {
         self.users.entry_by_ref(user).and_compute_with(|present| {
-            match next(present.as_ref().map(moka::Entry::value)) {
+            let present = present.as_ref().map(moka::Entry::value);
+            match next(present) {
                 Some(next) if weight(&next) as u64 > self.max_bytes => Op::Remove,
-                Some(next) => Op::Put(next),
+                Some(next) => {
+                    if let Some(present) = present {
+                        next.raise_floor(present.floor());
+                    }
+                    Op::Put(next)
+                }
                 None => Op::Nop,
             }
+        });
+    }
+
+    /// From now on the user's snapshot answers only if it contains this version.
+    pub(super) fn raise_floor(&self, user: &UserId, version: Version) {
+        self.update(user, |present| {
+            present?.raise_floor(version);
+            None
+        });
+    }
+
+    /// Lowers the floor that a hint has raised to `floor`, unless another has raised it since: the version that was just
+    /// read is lower, so that it can't be genuine.
+    pub(super) fn cap_floor(&self, user: &UserId, floor: Version, version: Version) {
+        self.update(user, |present| {
+            present?.cap_floor(floor, version);
+            None
         });
     }
 

@@ -13,14 +13,18 @@ mod rebuild;
 mod request;
 mod responses;
 mod settings;
+mod shared;
+mod shared_entry;
 mod single_flight;
 mod snapshot;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
+use crate::now::Now;
 use crate::user::UserId;
-use crate::user_state::{ReadError, StoredState, Version};
+use crate::user_state::{ReadError, State, StoredState, Version};
 
 pub use artifact::{Artifact, ArtifactRejection};
 pub use decide::{
@@ -38,6 +42,7 @@ pub use memory::SnapshotMemory;
 pub use request::{Layer, Read, ReadRequest};
 pub use responses::{Encoding, PageBytes, PageFormat};
 pub use settings::CacheSettings;
+pub use shared_entry::{EntryAge, entry_age, is_publishable};
 pub use snapshot::{Changed, Snapshot};
 
 impl Cache {
@@ -79,6 +84,38 @@ impl Cache {
     /// Records a version, before it is acknowledged to the user: no stale answer may lack it.
     pub fn raise_acknowledged(&self, user: &UserId, version: Version) {
         self.acknowledged.raise(user, version);
+    }
+
+    /// Leaves the user's snapshot for other instances and tells them, after an operation of this one has been finished by
+    /// the document `state`, whose swap was sent at `sent`; if it isn't exact there, they are told only.
+    pub fn publish_finished(&self, user: &UserId, state: &State, sent: Instant, now: Now) {
+        let finished = state.finished();
+        let known = self.memory.get(user).filter(|known| {
+            is_publishable(&known.bounds, self.settings.rules) && known.bounds.hi >= finished
+        });
+        match known {
+            Some(known) => {
+                known.mark_confirmed(sent);
+                shared::publish(self, &known, Some(known.bounds.hi), now);
+            }
+            None => shared::tell(self, user, finished),
+        }
+    }
+
+    /// Whether a cache is shared with other instances, so that a snapshot may come from there.
+    pub fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// Whether other instances' changes show in a plain read at once.
+    pub fn hears_hints(&self) -> bool {
+        let shared = self.shared.as_ref();
+        shared.is_some_and(|layer| layer.server.hears())
+    }
+
+    /// Takes note of another instance's change: from now on memory answers the user only if it contains this version.
+    pub fn hear(&self, user: &UserId, version: Version) {
+        self.memory.raise_floor(user, version);
     }
 
     /// Writes the artifact of an exact snapshot. A failure is logged and costs the next new instance a listing.

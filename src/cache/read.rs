@@ -13,11 +13,13 @@ use super::layers::Cache;
 use super::listing::KnownFiles;
 use super::rebuild::Rebuild;
 use super::request::{Layer, Read, ReadRequest};
+use super::shared::{look_up, publish};
 use super::single_flight::{LowerBoundSender, ReadFlight, Role};
 use super::snapshot::{ListedFiles, Snapshot};
 use crate::now::Now;
+use crate::shared_cache::LookupOutcome;
 use crate::store::{GetIf, Requests};
-use crate::user_state::{ReadError, StatePresence, StateResponse};
+use crate::user_state::{Mutation, ReadError, StatePresence, StateResponse};
 
 /// How long the store may stay silent about the small state document before a reader with a stale fallback treats it
 /// as unreachable. The read itself continues for the others.
@@ -34,15 +36,24 @@ pub(super) async fn read(cache: &Arc<Cache>, request: &ReadRequest) -> Result<Re
 
 /// The path of a memory miss: joins or starts a storage read; serves a stale snapshot if the store is unreachable.
 async fn read_slow(cache: &Arc<Cache>, request: &ReadRequest) -> Result<Read, ReadError> {
+    let found = look_up(cache, request).await;
+    if let Some(entry) = answer_from_shared(cache, request, found.as_ref()) {
+        return Ok(from_memory(cache, entry, Layer::Shared, request.now));
+    }
     let fallback = stale_fallback(cache, request);
     let has_fallback = fallback.is_some();
     if let Some(entry) = fallback.filter(|entry| failed_recently(cache, entry, request)) {
         return Ok(from_memory(cache, entry, Layer::Stale, request.now));
     }
-    match fetch_or_join(cache, request, has_fallback).await {
+    let announced = cache.memory.get(&request.user).map(|entry| entry.floor());
+    match fetch_or_join(cache, request, found, has_fallback).await {
         Ok((mut read, role)) => {
             if role == Role::Follower {
                 read.requests = Requests::default();
+            }
+            let hi = read.entry.bounds.hi;
+            if let Some(floor) = announced.filter(|floor| *floor > hi) {
+                cache.memory.cap_floor(&request.user, floor, hi);
             }
             read.entry = placed_at(cache, read.entry, request.now);
             Ok(read)
@@ -61,6 +72,35 @@ async fn read_slow(cache: &Arc<Cache>, request: &ReadRequest) -> Result<Read, Re
         }
         Err(error) => Err(error),
     }
+}
+
+/// The snapshot in memory, or the one `found` if memory has kept none, if it answers since the look-up: it must also
+/// contain what this instance has acknowledged, which is in memory unless that was evicted.
+fn answer_from_shared(
+    cache: &Cache,
+    request: &ReadRequest,
+    found: Option<&Arc<Snapshot>>,
+) -> Option<Arc<Snapshot>> {
+    let found = found?;
+    let settings = &cache.settings;
+    let (entry, wanted) = match settings.rules.breaks(Mutation::SharedIgnoresSeen) {
+        true => (Arc::clone(found), None),
+        false => {
+            let known = cache.memory.get(&request.user);
+            let acknowledged = cache.acknowledged.get(&request.user);
+            let entry = known.unwrap_or_else(|| Arc::clone(found));
+            (entry, request.seen.max(acknowledged))
+        }
+    };
+    let age = entry.age(request.now);
+    let answers = age.satisfies(request.consistency, wanted, settings);
+    if let Some(layer) = &cache.shared {
+        layer.server.record(match answers {
+            true => LookupOutcome::Hit,
+            false => LookupOutcome::Stale,
+        });
+    }
+    answers.then_some(entry)
 }
 
 fn satisfies(cache: &Cache, entry: &Snapshot, request: &ReadRequest) -> bool {
@@ -107,10 +147,12 @@ fn placed_at(cache: &Cache, entry: Arc<Snapshot>, now: Now) -> Arc<Snapshot> {
 ///
 /// A flight older than this request is joined only if the lower bound from its first read of the state document
 /// suffices; one that starts later contains everything acknowledged before, by construction.
+/// `found` is the shared cache's snapshot, for an instance whose memory hasn't kept it.
 /// With a stale fallback (`has_fallback`) a silent store counts as unreachable after [`SILENCE_LIMIT`].
 async fn fetch_or_join(
     cache: &Arc<Cache>,
     request: &ReadRequest,
+    found: Option<Arc<Snapshot>>,
     has_fallback: bool,
 ) -> Result<(Read, Role), ReadError> {
     let arrived = cache.flights.watermark();
@@ -119,15 +161,16 @@ async fn fetch_or_join(
         await_state(&flight, request, has_fallback).await?;
         // A change that this instance has shown since the flight started must not vanish again.
         let cached = cache.memory.get(&request.user);
-        let shown = cached.map(|entry| entry.bounds.shown_floor());
-        if flight.will_contain(request.seen.max(shown)).await {
+        let needed = cached.map(|entry| entry.needed());
+        if flight.will_contain(request.seen.max(needed)).await {
             return Ok((flight.result.await?, Role::Follower));
         }
     }
     let may_join =
         |flight: &ReadFlight| flight.id >= arrived && request.consistency != Consistency::Rebuilt;
-    let begin =
-        |lower_bound| StorageRead::new(Arc::clone(cache), request.clone(), lower_bound).run();
+    let begin = |lower_bound| {
+        StorageRead::new(Arc::clone(cache), request.clone(), found, lower_bound).run()
+    };
     let (flight, role) = cache
         .flights
         .read(&request.user, request.now.mono, may_join, begin);
@@ -175,9 +218,14 @@ struct StorageRead {
 }
 
 impl StorageRead {
-    fn new(cache: Arc<Cache>, request: ReadRequest, readers: LowerBoundSender) -> Self {
+    fn new(
+        cache: Arc<Cache>,
+        request: ReadRequest,
+        found: Option<Arc<Snapshot>>,
+        readers: LowerBoundSender,
+    ) -> Self {
         Self {
-            base: cache.memory.get(&request.user),
+            base: cache.memory.get(&request.user).or(found),
             cache,
             request,
             artifact_requested: false,
@@ -291,6 +339,7 @@ impl StorageRead {
             entry = Arc::new(entry.with_state(stored));
             self.cache.memory.publish(&entry, false);
         }
+        publish(&self.cache, &entry, None, self.request.now);
         Ok(Read::new(entry, Layer::Memory, self.requests))
     }
 
@@ -312,6 +361,7 @@ impl StorageRead {
         let ReadRequest { user, now, .. } = self.request;
         let entry = Arc::new(Snapshot::new(user, bounds, found, now, settings.zone));
         self.cache.memory.publish(&entry, false);
+        publish(&self.cache, &entry, None, now);
         Ok(Read::new(entry, Layer::Artifact, self.requests))
     }
 

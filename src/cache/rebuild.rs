@@ -17,6 +17,7 @@ use super::listing::{
     partition_listing, unreadable_record,
 };
 use super::request::{Layer, Read};
+use super::shared::publish;
 use super::snapshot::{ListedFiles, Snapshot};
 use crate::context::in_request_context;
 use crate::now::Now;
@@ -101,6 +102,7 @@ impl Rebuild {
         let entry = Snapshot::new(self.user, bounds, found, self.now, settings.zone);
         let entry = Arc::new(entry);
         self.cache.memory.publish(&entry, foreign);
+        publish(&self.cache, &entry, None, self.now);
         if entry.bounds.exact || settings.rules.breaks(Mutation::ArtifactWhilePending) {
             let (cache, entry) = (Arc::clone(&self.cache), Arc::clone(&entry));
             tokio::spawn(in_request_context(async move {

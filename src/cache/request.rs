@@ -38,6 +38,8 @@ pub struct Read {
 pub enum Layer {
     /// This instance's memory.
     Memory,
+    /// The cache that instances share.
+    Shared,
     /// The artifact blob.
     Artifact,
     /// A new listing of the task files.
@@ -81,6 +83,7 @@ impl Layer {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Memory => "memory",
+            Self::Shared => "redis",
             Self::Artifact => "artifact",
             Self::Rebuild => "rebuild",
             Self::Stale => "stale",

@@ -45,12 +45,22 @@ pub struct Snapshot {
 #[derive(Debug)]
 struct SnapshotFiles {
     listing: ListedFiles,
+    /// When this instance listed or loaded them.
+    loaded: Instant,
+    /// When they were first confirmed, maybe by another instance, before this one loaded them.
     created: Instant,
     /// Nanoseconds after `created`: just before the request that last confirmed them was sent.
     validated: AtomicU64,
     /// Nanoseconds after `created`: the store's last failure; 0 if it has answered since.
     failed: AtomicU64,
+    /// Nanoseconds after `created`: when the shared cache last refused them; 0 if it hasn't.
+    refused: AtomicU64,
+    /// The highest version that another instance has said there is.
+    floor: AtomicU64,
 }
+
+/// How long a snapshot that the shared cache has refused isn't offered again.
+const REFUSAL_LASTS: Duration = Duration::from_secs(60);
 
 /// Files as they were listed, or loaded from an artifact.
 #[derive(Debug, Clone)]
@@ -84,11 +94,26 @@ impl Snapshot {
         now: Now,
         zone: Tz,
     ) -> Self {
+        Self::loaded(user, bounds, listing, now.mono, now, zone)
+    }
+
+    /// A snapshot that another instance has left, loaded at `now` and confirmed at `confirmed`.
+    pub(super) fn loaded(
+        user: UserId,
+        bounds: VersionBounds,
+        listing: ListedFiles,
+        confirmed: Instant,
+        now: Now,
+        zone: Tz,
+    ) -> Self {
         let files = SnapshotFiles {
             listing,
-            created: now.mono,
+            loaded: now.mono,
+            created: confirmed,
             validated: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            floor: AtomicU64::new(0),
         };
         Self::from_parts(user, bounds, files, now.utc, zone)
     }
@@ -146,9 +171,10 @@ impl Snapshot {
         }
         let files = SnapshotFiles {
             listing,
-            created: self.files.created,
             validated: AtomicU64::new(self.nanos_since_created(change.sent)),
             failed: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            ..self.files.clone()
         };
         let placed = change.acknowledged.max(self.placed);
         Self::from_parts(self.user.clone(), bounds, files, placed, zone)
@@ -187,38 +213,90 @@ impl Snapshot {
 
     /// What the rules of a read need to know of it at `now`.
     pub(super) fn age(&self, now: Now) -> SnapshotAge {
-        let loaded = self.loaded_ago(now);
+        let created = self.created_ago(now);
         SnapshotAge {
             lo: self.bounds.lo,
             hi: self.bounds.hi,
             exact: self.bounds.exact,
-            confirmed: loaded.saturating_sub(nanoseconds(&self.files.validated)),
-            loaded,
+            floor: self.floor(),
+            confirmed: created.saturating_sub(nanoseconds(&self.files.validated)),
+            loaded: now.mono.saturating_duration_since(self.files.loaded),
             listing_expired: now.mono >= self.files.listing.expires,
         }
     }
 
-    fn loaded_ago(&self, now: Now) -> Duration {
+    fn created_ago(&self, now: Now) -> Duration {
         now.mono.saturating_duration_since(self.files.created)
+    }
+
+    /// Just before the request that last confirmed the files was sent.
+    pub(super) fn confirmed_at(&self) -> Instant {
+        self.files.created + nanoseconds(&self.files.validated)
+    }
+
+    /// When the files were listed, as a listing lasts for `ttl`; `None` before the machine's clock began.
+    pub(super) fn listed_instant(&self, ttl: Duration) -> Option<Instant> {
+        self.files.listing.expires.checked_sub(ttl)
+    }
+
+    /// The highest version that another instance has said there is.
+    pub(super) fn floor(&self) -> Version {
+        Version(self.files.floor.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn raise_floor(&self, version: Version) {
+        self.files.floor.fetch_max(version.0, Ordering::Relaxed);
+    }
+
+    pub(super) fn cap_floor(&self, floor: Version, version: Version) {
+        let order = Ordering::Relaxed;
+        // If it isn't this floor any more, there is nothing to lower.
+        let _ = self
+            .files
+            .floor
+            .compare_exchange(floor.0, version.0, order, order);
+    }
+
+    /// What a result has to contain so as to lack nothing that this snapshot has shown or another instance has announced.
+    pub(super) fn needed(&self) -> Version {
+        self.bounds.shown_floor().max(self.floor())
     }
 
     /// Records that a request sent after `moment` confirmed the files; clears the last failure.
     pub(super) fn mark_validated(&self, moment: Instant) {
+        self.mark_confirmed(moment);
+        self.files.failed.store(0, Ordering::Relaxed);
+    }
+
+    /// Records that another instance's request, sent after `moment`, confirmed the files.
+    pub(super) fn mark_confirmed(&self, moment: Instant) {
         self.files
             .validated
             .fetch_max(self.nanos_since_created(moment), Ordering::Relaxed);
-        self.files.failed.store(0, Ordering::Relaxed);
     }
 
     /// How long ago the store last failed; `None` if it has answered since.
     pub(super) fn since_failure(&self, now: Now) -> Option<Duration> {
         let failed = nanoseconds(&self.files.failed);
-        (!failed.is_zero()).then(|| self.loaded_ago(now).saturating_sub(failed))
+        (!failed.is_zero()).then(|| self.created_ago(now).saturating_sub(failed))
     }
 
     pub(super) fn mark_failed(&self, moment: Instant) {
         self.files
             .failed
+            .fetch_max(self.nanos_since_created(moment), Ordering::Relaxed);
+    }
+
+    /// Whether the shared cache has refused them in the last minute.
+    pub(super) fn was_refused_lately(&self, now: Now) -> bool {
+        let refused = nanoseconds(&self.files.refused);
+        let ago = self.created_ago(now).saturating_sub(refused);
+        !refused.is_zero() && ago < REFUSAL_LASTS
+    }
+
+    pub(super) fn mark_refused(&self, moment: Instant) {
+        self.files
+            .refused
             .fetch_max(self.nanos_since_created(moment), Ordering::Relaxed);
     }
 
@@ -332,9 +410,12 @@ impl Clone for SnapshotFiles {
         let copy = |counter: &AtomicU64| AtomicU64::new(counter.load(Ordering::Relaxed));
         Self {
             listing: self.listing.clone(),
+            loaded: self.loaded,
             created: self.created,
             validated: copy(&self.validated),
             failed: copy(&self.failed),
+            refused: copy(&self.refused),
+            floor: copy(&self.floor),
         }
     }
 }

@@ -122,7 +122,8 @@ impl EditorWatch {
     ) -> Result<bool, StoreError> {
         // Without a snapshot or artifact the next read lists the files in any case.
         let Some(known) = self.known_files(user).await? else {
-            return Ok(false);
+            // The next read lists the files, unless it finds a snapshot of before in the shared cache.
+            return Ok(self.cache.is_shared());
         };
         let files = match files {
             Some(files) => files,

@@ -24,6 +24,7 @@ use crate::git_sync::{GitSettings, GitSync, GitSyncError, SyncOutcome, SyncReque
 use crate::metrics::RuntimeStats;
 use crate::now::Now;
 use crate::owners::Owners;
+use crate::shared_cache::{Hint, SharedCache};
 use crate::store::{BlobStore, StoreError};
 use crate::user::UserId;
 use crate::user_state::UserStates;
@@ -71,6 +72,8 @@ pub struct CodexSettings {
     pub writes_per_minute: u32,
     /// The mirror on GitHub, when GitHub mode is on.
     pub git: Option<GitSettings>,
+    /// The cache that instances share, if there is one.
+    pub shared: Option<Arc<dyn SharedCache>>,
 }
 
 /// CodexMiroir's operations over one store. Clones share all state.
@@ -107,7 +110,12 @@ impl Codex {
         let memory = Arc::new(SnapshotMemory::new(&settings.cache));
         let known = Arc::<SnapshotMemory>::clone(&memory);
         let states = UserStates::new(Arc::clone(&store), known, pending_expiry, rules);
-        let cache = Arc::new(Cache::new(memory, states.clone(), settings.cache));
+        let cache = Arc::new(Cache::new(
+            memory,
+            settings.shared,
+            states.clone(),
+            settings.cache,
+        ));
         let files = Writer::new(states.clone(), Arc::clone(&cache));
         let rebuilds = RateLimiter::per_minute(settings.rebuilds_per_minute, Limited::Rebuilds);
         let writes = RateLimiter::per_minute(settings.writes_per_minute, Limited::Writes);
@@ -222,6 +230,16 @@ impl Codex {
     /// The user's snapshot in memory, of any age.
     pub fn known(&self, user: &UserId) -> Option<Arc<Snapshot>> {
         self.cache.known(user)
+    }
+
+    /// Takes note of another instance's change, which the user's next read here contains.
+    pub fn hear(&self, hint: &Hint) {
+        self.cache.hear(&hint.user, hint.version);
+    }
+
+    /// Whether other instances' changes show in a plain read at once.
+    pub fn hears_hints(&self) -> bool {
+        self.cache.hears_hints()
     }
 
     /// Gauges of this instance, for its metrics.

@@ -14,6 +14,7 @@ use super::auth::{self, Auth};
 use super::github::{self, GitHubConfig};
 use super::lookup::{ConfigError, Flags, Lookup, Secret};
 use super::public_url::{self, PublicUrl};
+use super::redis::{self, RedisConfig};
 use super::storage::{self, StorageChoice};
 use crate::net::TrustStore;
 
@@ -24,6 +25,8 @@ pub struct Config {
     pub storage: StorageChoice,
     /// `AZURE_BLOB_CONTAINER`, default `codex-cache`.
     pub container: String,
+    /// `CODEX_REDIS_URL` or `AZURE_REDIS_CONNECTION_STRING`, with `CODEX_REDIS_ENTRA`: the cache that instances share.
+    pub redis: Option<RedisConfig>,
     /// `CODEX_BIND`, default 127.0.0.1.
     pub bind: IpAddr,
     /// `FUNCTIONS_CUSTOMHANDLER_PORT`, else `--port`, else `PORT`, else 7071.
@@ -94,6 +97,7 @@ impl Config {
         Ok(Self {
             storage: storage::storage(settings)?,
             container: storage::container(settings)?,
+            redis: redis::redis(settings)?,
             bind,
             port,
             time_zone: settings.parsed(

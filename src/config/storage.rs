@@ -45,7 +45,7 @@ impl StorageChoice {
 }
 
 /// A managed identity, and the endpoint that issues its tokens.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManagedIdentityConfig {
     /// `IDENTITY_ENDPOINT`, which App Service sets; else the instance metadata service of virtual machines.
     pub endpoint: Url,
@@ -128,7 +128,11 @@ fn azure(settings: &Lookup<'_>, name: &str) -> Result<Option<StorageChoice>, Con
     }
 }
 
-fn identity(settings: &Lookup<'_>, client_id: &str) -> Result<ManagedIdentityConfig, ConfigError> {
+/// The identity that `client_id` names, or the system-assigned one.
+pub(super) fn identity(
+    settings: &Lookup<'_>,
+    client_id: &str,
+) -> Result<ManagedIdentityConfig, ConfigError> {
     /// Azure's instance metadata service, at the same address on every virtual machine.
     const METADATA_SERVICE: &str = "http://169.254.169.254/metadata/identity/oauth2/token";
     let names = ["IDENTITY_ENDPOINT", "IDENTITY_HEADER"];

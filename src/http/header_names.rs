@@ -10,6 +10,8 @@ pub(super) const PREFER: HeaderName = HeaderName::from_static("prefer");
 pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// The cache layer that served a read.
 pub(super) const X_CODEX_CACHE: HeaderName = HeaderName::from_static("x-codex-cache");
+/// `on` while a plain read shows other instances' changes at once.
+pub(super) const X_CODEX_HINTS: HeaderName = HeaderName::from_static("x-codex-hints");
 /// The version of the user's data, in requests and responses.
 pub(super) const X_CODEX_VERSION: HeaderName = HeaderName::from_static("x-codex-version");
 /// The id of a request, in its response and in the log. The outermost service sets it, with [`NOSNIFF`], unless both come

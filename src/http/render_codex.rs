@@ -18,8 +18,8 @@ use super::error::{Answer, ApiError};
 use super::error_code::Code;
 use super::extract::{arrival, caller, read_request};
 use super::header_names::{
-    HTML, JSON, NOSNIFF, SERVER_TIMING, X_CODEX_CACHE, X_CODEX_VERSION, X_CONTENT_TYPE_OPTIONS,
-    X_REQUEST_ID,
+    HTML, JSON, NOSNIFF, SERVER_TIMING, X_CODEX_CACHE, X_CODEX_HINTS, X_CODEX_VERSION,
+    X_CONTENT_TYPE_OPTIONS, X_REQUEST_ID,
 };
 use super::negotiate::{Representation, accepted_encoding, accepted_language, ascii, wants_page};
 use super::openapi::error_responses::refusals;
@@ -102,6 +102,10 @@ pub(super) async fn render_codex(State(app): State<App>, request: Request) -> Re
             let answer = week(&app, read_request, request.uri().query(), headers).await;
             let answer = answer.map_err(|error| error.into_page_for(headers));
             let mut response = answer.into_response();
+            if app.codex.hears_hints() {
+                let headers = response.headers_mut();
+                headers.insert(X_CODEX_HINTS, HeaderValue::from_static("on"));
+            }
             if let Some(renewal) = renewal {
                 renewal.add_to(&mut response);
             }

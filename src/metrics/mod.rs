@@ -2,6 +2,7 @@
 //! user.
 
 mod calls;
+mod shared_cache;
 
 use std::time::Duration;
 
@@ -13,9 +14,10 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use calls::{CallCounts, CallMetrics, CallOutcome};
+pub use shared_cache::SharedCacheMetrics;
 
 /// The cache layers, by their names in `x-codex-cache`.
-const LAYERS: [&str; 4] = ["memory", "artifact", "rebuild", "stale"];
+const LAYERS: [&str; 5] = ["memory", "redis", "artifact", "rebuild", "stale"];
 
 /// Classes of HTTP status codes.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -23,7 +25,7 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// The metrics of one process.
 pub struct Metrics {
     registry: Registry,
-    layers: [Counter; 4],
+    layers: [Counter; 5],
     classes: [Counter; 5],
     storage: CallMetrics,
     github: CallMetrics,
@@ -52,8 +54,8 @@ pub struct RuntimeStats {
 /// Counts since the start of the process, or since the last summary.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Responses by cache layer: memory, artifact, rebuild, stale.
-    pub layers: [u64; 4],
+    /// Responses by cache layer: memory, Redis, artifact, rebuild, stale.
+    pub layers: [u64; 5],
     /// All responses.
     pub requests: u64,
     /// Responses with status 5xx.
@@ -101,6 +103,12 @@ impl Metrics {
             github,
             last_summary: Mutex::default(),
         }
+    }
+
+    /// Also registers those of the cache that instances share.
+    pub fn with_shared_cache(mut self, shared_cache: &SharedCacheMetrics) -> Self {
+        shared_cache.register(&mut self.registry);
+        self
     }
 
     /// Counts a response by its status and, if it is about a user's data, by the cache layer.

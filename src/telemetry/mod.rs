@@ -84,11 +84,12 @@ where
 /// Logs one line with the counts since the last one and the current gauges.
 pub fn log_summary(metrics: &Metrics, stats: &RuntimeStats) {
     let counts = metrics.summary(stats);
-    let ([memory, artifact, rebuild, stale], storage) = (counts.layers, counts.storage);
+    let ([memory, redis, artifact, rebuild, stale], storage) = (counts.layers, counts.storage);
     tracing::info!(
         requests = counts.requests,
         failed = counts.failed,
         memory,
+        redis,
         artifact,
         rebuild,
         stale,

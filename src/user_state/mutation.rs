@@ -43,5 +43,19 @@ mutations! {
         ForeignUnderMark,
         /// A foreign file gets a version of its own only if the instance knows the files of the current version.
         ForeignUnknown,
+        /// A snapshot is stamped when it is sent to the shared cache, not before the request that confirmed it.
+        SharedStampedLate,
+        /// An inexact snapshot is left in the shared cache.
+        SharedInexact,
+        /// A snapshot from the shared cache answers a client that has seen a later version.
+        SharedIgnoresSeen,
+        /// How long a snapshot in the shared cache is current is said by its writer's bound, not by its reader's.
+        SharedByWritersBound,
+        /// The clocks of the shared cache's nodes are taken for the same.
+        SharedWithoutSkew,
+        /// The age of a snapshot from the shared cache is counted from when its answer arrived.
+        SharedAgeFromReceipt,
+        /// A snapshot is confirmed although the state document has changed since.
+        SharedDespiteChange,
     }
 }

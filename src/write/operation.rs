@@ -88,6 +88,10 @@ impl Writer {
         match queue.submit(command, now).await {
             Ok(committed) => {
                 let state = &committed.stored.state;
+                if committed.is_last_removal {
+                    self.cache
+                        .publish_finished(user, state, committed.sent, *now);
+                }
                 let snapshot = self.cache.known(user).filter(|snapshot| {
                     let known = &snapshot.bounds;
                     committed.is_last_removal && known.exact && state.is_quiescent_at(known.hi)

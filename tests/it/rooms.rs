@@ -21,7 +21,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "cache",
         &[
             "context",
+            "per_user",
             "rules",
+            "shared_cache",
             "store",
             "task",
             "timeline",
@@ -40,6 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "owners",
             "revalidated",
             "rules",
+            "shared_cache",
             "store",
             "task",
             "timeline",
@@ -99,6 +102,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("per_user", &["user"]),
     ("revalidated", &["context"]),
     ("rules", &[]),
+    (
+        "shared_cache",
+        &[
+            "config",
+            "metrics",
+            "net",
+            "store",
+            "user_state",
+            "now",
+            "user",
+        ],
+    ),
     (
         "store",
         &["config", "metrics", "net", "revalidated", "task", "user"],

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use codex_miroir::config::{
-    Allowlist, Auth, Config, ConfigError, Secret, StorageChoice, unknown_settings,
+    Allowlist, Auth, Config, ConfigError, RedisLogin, Secret, StorageChoice, unknown_settings,
 };
 use insta::assert_snapshot;
 
@@ -99,6 +99,223 @@ fn an_identitys_tokens_come_from_the_platforms_endpoint_or_the_machines() {
     assert_snapshot!(refusal(&[account, header]), @"IDENTITY_ENDPOINT is not set; it must be set together with IDENTITY_HEADER, or neither of them");
     let named = ("IDENTITY_ENDPOINT", "http://anna:geheim@127.0.0.1/");
     assert_snapshot!(refusal(&[account, named, header]), @"IDENTITY_ENDPOINT is something else; it must be the http address that the platform sets");
+}
+
+#[test]
+fn redis_is_named_by_a_url_or_as_azures_portal_shows_it() {
+    let server = |name: &str, value: &str| config(&[(name, value)]).unwrap().redis.unwrap();
+    let password = |user: Option<&str>, password: &str| RedisLogin::Password {
+        user: user.map(str::to_owned),
+        password: Secret::new(password.to_owned()),
+    };
+    let (url, azure) = ("CODEX_REDIS_URL", "AZURE_REDIS_CONNECTION_STRING");
+    for (name, value, shown, tls, database, login) in [
+        (
+            url,
+            "redis://localhost",
+            "localhost:6379",
+            false,
+            0,
+            RedisLogin::None,
+        ),
+        (
+            url,
+            "redis://[::1]:7000/",
+            "[::1]:7000",
+            false,
+            0,
+            RedisLogin::None,
+        ),
+        (
+            url,
+            "rediss://redis.example/3",
+            "redis.example:6380",
+            true,
+            3,
+            RedisLogin::None,
+        ),
+        (
+            url,
+            "rediss://:ge%2Fhei%3Dm@redis.example:10000",
+            "redis.example:10000",
+            true,
+            0,
+            password(None, "ge/hei=m"),
+        ),
+        (
+            url,
+            " rediss://an%40na:%C3%A4@10.0.0.4 ",
+            "10.0.0.4:6380",
+            true,
+            0,
+            password(Some("an@na"), "ä"),
+        ),
+        (
+            azure,
+            "codex.redis.cache.windows.net:6380,password=abc=,ssl=True,abortConnect=False",
+            "codex.redis.cache.windows.net:6380",
+            true,
+            0,
+            password(None, "abc="),
+        ),
+        (
+            azure,
+            "SSL=true, User = anna ,Password=a b,defaultDatabase=2,connectTimeout=5000,[::1]",
+            "[::1]:6380",
+            true,
+            2,
+            password(Some("anna"), "a b"),
+        ),
+        (
+            azure,
+            "localhost,ssl=False",
+            "localhost:6379",
+            false,
+            0,
+            RedisLogin::None,
+        ),
+        (
+            azure,
+            "127.0.0.1:7000,password=",
+            "127.0.0.1:7000",
+            false,
+            0,
+            RedisLogin::None,
+        ),
+    ] {
+        let server = server(name, value);
+        let line = format!("{shown} ({name})");
+        assert_eq!(server.to_string(), line);
+        assert_eq!((server.tls, server.database), (tls, database), "{value}");
+        assert_eq!(server.login, login, "{value}");
+    }
+    assert_eq!(config(&[(url, " "), (azure, "")]).unwrap().redis, None);
+}
+
+#[test]
+fn a_wrong_server_of_redis_is_named_without_its_password() {
+    let url = |value: &str| refusal(&[("CODEX_REDIS_URL", value)]);
+    assert_snapshot!(url("redis://:geheim@redis.example"), @"CODEX_REDIS_URL can't be used: without TLS the host must be a loopback one; it must be as in rediss://:PASSWORD@HOST:PORT, with everything but letters, digits and - . _ ~ in it percent-encoded");
+    for (value, why) in [
+        ("geheim", "it is no URL"),
+        (
+            "https://:geheim@redis.example",
+            "it begins neither with redis:// nor with rediss://",
+        ),
+        ("rediss://:ge/heim@redis.example", "it is no URL"),
+        (
+            "rediss://:geheim@redis.example?protocol=resp3",
+            "it has a query or a fragment",
+        ),
+        ("rediss://:ge#heim@redis.example", "it is no URL"),
+        (
+            "rediss://:geheim@redis.example/geheim",
+            "its database is no number",
+        ),
+        (
+            "rediss://:geheim@redis.example/1/2",
+            "its database is no number",
+        ),
+        ("rediss://:geheim@", "it is no URL"),
+        ("rediss:///1", "its host is no name and no address"),
+        (
+            "rediss://:geheim@red%20is",
+            "its host is no name and no address",
+        ),
+        (
+            "rediss://:%ffgeheim@redis.example",
+            "its user or password isn't UTF-8",
+        ),
+        (
+            "rediss://anna@redis.example",
+            "it has a user without a password",
+        ),
+    ] {
+        let said = url(value);
+        assert!(
+            said.contains(&format!("can't be used: {why};")),
+            "{value}: {said}"
+        );
+        assert!(!said.contains("geheim"), "{said}");
+    }
+    let azure = |value: &str| refusal(&[("AZURE_REDIS_CONNECTION_STRING", value)]);
+    assert_snapshot!(azure("redis.example:6380,password=geheim"), @"AZURE_REDIS_CONNECTION_STRING can't be used: without TLS the host must be a loopback one; it must be as Azure's portal shows it, HOST:PORT,password=PASSWORD,ssl=True,abortConnect=False");
+    for (value, why) in [
+        (
+            "password=geheim,ssl=True",
+            "its host is no name and no address",
+        ),
+        (
+            "redis.example,other.example,password=geheim,ssl=True",
+            "it names more than one host",
+        ),
+        ("redis.example:geheim,ssl=True", "its port is no number"),
+        (
+            "redis.example,password=geheim,ssl=geheim",
+            "its ssl is neither True nor False",
+        ),
+        (
+            "redis.example,password=a,geheim=b,ssl=True",
+            "its part 3 isn't known here",
+        ),
+        (
+            "redis.example,ssl=True,serviceName=geheim",
+            "its part 3 isn't known here",
+        ),
+        (
+            "redis.example,ssl=True,defaultDatabase=geheim",
+            "its database is no number",
+        ),
+        (
+            "redis.example,ssl=True,user=anna",
+            "it has a user without a password",
+        ),
+    ] {
+        let said = azure(value);
+        assert!(
+            said.contains(&format!("can't be used: {why};")),
+            "{value}: {said}"
+        );
+        assert!(!said.contains("geheim"), "{said}");
+    }
+    let both = [
+        ("CODEX_REDIS_URL", "redis://localhost"),
+        ("AZURE_REDIS_CONNECTION_STRING", "localhost"),
+    ];
+    assert_snapshot!(refusal(&both), @"AZURE_REDIS_CONNECTION_STRING is set, and CODEX_REDIS_URL too; it must be left out where CODEX_REDIS_URL names the server");
+}
+
+#[test]
+fn redis_by_identity_takes_the_storages_and_no_password() {
+    let server = ("CODEX_REDIS_URL", "rediss://redis.example:10000");
+    let entra = ("CODEX_REDIS_ENTRA", "true");
+    let id = "1f7a0c2e-0000-0000-0000-000000000000";
+    for (names, expected) in [
+        (&[][..], None),
+        (&["AZURE_BLOB_CONN__clientId"], Some(id)),
+        (&["AzureWebJobsStorage__clientId"], Some(id)),
+    ] {
+        let mut settings = vec![server, entra];
+        settings.extend(names.iter().map(|name| (*name, id)));
+        match config(&settings).unwrap().redis.unwrap().login {
+            RedisLogin::ManagedIdentity(identity) => {
+                assert_eq!(identity.client_id.as_deref(), expected);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(
+        config(&[server, ("CODEX_REDIS_ENTRA", "false")])
+            .unwrap()
+            .redis
+            .unwrap()
+            .login,
+        RedisLogin::None
+    );
+    assert_snapshot!(refusal(&[("CODEX_REDIS_URL", "rediss://:geheim@redis.example"), entra]), @r#"CODEX_REDIS_ENTRA is "true" while CODEX_REDIS_URL has a user or a password; it must be false, or the only way to sign in"#);
+    assert_snapshot!(refusal(&[("AZURE_REDIS_CONNECTION_STRING", "r.example,ssl=True,user=a"), entra]), @r#"CODEX_REDIS_ENTRA is "true" while AZURE_REDIS_CONNECTION_STRING has a user or a password; it must be false, or the only way to sign in"#);
+    assert_snapshot!(refusal(&[entra]), @r#"CODEX_REDIS_ENTRA is "true"; it must be left out where neither CODEX_REDIS_URL nor AZURE_REDIS_CONNECTION_STRING names a server"#);
+    assert_snapshot!(refusal(&[server, ("CODEX_REDIS_ENTRA", "yes")]), @r#"CODEX_REDIS_ENTRA is "yes"; it must be true or false"#);
 }
 
 #[test]
@@ -333,6 +550,7 @@ fn the_public_address_is_the_named_one_the_platforms_or_this_machine() {
 fn no_secret_is_printed() {
     let settings = [
         ("AZURE_BLOB_CONN", "AccountName=a;AccountKey=geheim"),
+        ("CODEX_REDIS_URL", "rediss://anna:geheim@redis.example"),
         ("GITHUB_OWNER", "anna"),
         ("GITHUB_OAUTH_CLIENT_ID", "id"),
         ("GITHUB_OAUTH_CLIENT_SECRET", "geheim"),
@@ -349,11 +567,12 @@ fn no_secret_is_printed() {
 }
 
 /// The modules of `src/config` that read settings.
-const READERS: [&str; 6] = [
+const READERS: [&str; 7] = [
     "auth",
     "github",
     "lookup",
     "public_url",
+    "redis",
     "settings",
     "storage",
 ];

@@ -1,17 +1,15 @@
 //! Logs and metrics for the operator: lines that name their request, the origin of each new version, and a summary per
 //! minute.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use codex_miroir::metrics::{CallMetrics, CallOutcome, Metrics, RuntimeStats};
 use codex_miroir::telemetry;
 use insta::assert_snapshot;
 use serde_json::Value;
-use tracing_subscriber::prelude::*;
 
 use crate::support::http::{get, send};
+use crate::support::log::LogBuffer;
 use crate::support::process::{Answer, Service, begin, codex_miroir, eventually};
 use crate::support::scene::Scene;
 
@@ -138,27 +136,10 @@ fn each_new_version_is_one_line_that_says_who_made_it_and_why() {
     ");
 }
 
-/// A log writer that keeps its output.
-#[derive(Clone, Default)]
-struct LogBuffer(Arc<Mutex<Vec<u8>>>);
-
-impl Write for LogBuffer {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 fn logged(say: impl FnOnce()) -> String {
-    let buffer = LogBuffer::default();
-    let writer = buffer.clone();
-    let lines = telemetry::json(move || writer.clone());
-    tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), say);
-    String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap()
+    let log = LogBuffer::default();
+    tracing::subscriber::with_default(log.subscriber(), say);
+    log.text()
 }
 
 /// The Functions host tells warnings from errors by the word `warn`.
@@ -210,8 +191,8 @@ fn a_minute_is_summed_up_in_one_line() {
             .collect();
         fields.join(" ")
     };
-    assert_snapshot!(summary(&runtime_stats), @r#"artifact=0 cached_bytes=0 cached_users=0 failed=1 github_calls=0 github_failed=0 level="INFO" memory=2 message="summary" oldest_unpushed_s=90 pending=0 rebuild=1 rebuilds=3 requests=6 stale=1 storage_calls=2 storage_failed=1 storage_slowest_ms=40 tasks=0 unpushed=2"#);
-    assert_snapshot!(summary(&runtime_stats), @r#"artifact=0 cached_bytes=0 cached_users=0 failed=0 github_calls=0 github_failed=0 level="INFO" memory=0 message="summary" oldest_unpushed_s=90 pending=0 rebuild=0 rebuilds=0 requests=0 stale=0 storage_calls=0 storage_failed=0 storage_slowest_ms=0 tasks=0 unpushed=2"#);
+    assert_snapshot!(summary(&runtime_stats), @r#"artifact=0 cached_bytes=0 cached_users=0 failed=1 github_calls=0 github_failed=0 level="INFO" memory=2 message="summary" oldest_unpushed_s=90 pending=0 rebuild=1 rebuilds=3 redis=0 requests=6 stale=1 storage_calls=2 storage_failed=1 storage_slowest_ms=40 tasks=0 unpushed=2"#);
+    assert_snapshot!(summary(&runtime_stats), @r#"artifact=0 cached_bytes=0 cached_users=0 failed=0 github_calls=0 github_failed=0 level="INFO" memory=0 message="summary" oldest_unpushed_s=90 pending=0 rebuild=0 rebuilds=0 redis=0 requests=0 stale=0 storage_calls=0 storage_failed=0 storage_slowest_ms=0 tasks=0 unpushed=2"#);
 }
 
 #[test]
@@ -276,6 +257,7 @@ fn metrics_are_for_who_has_the_token_and_name_nobody() {
     codex_timeline_answers_total{layer="artifact"} 0
     codex_timeline_answers_total{layer="memory"} 2
     codex_timeline_answers_total{layer="rebuild"} 1
+    codex_timeline_answers_total{layer="redis"} 0
     codex_timeline_answers_total{layer="stale"} 0
     "#);
     assert!(

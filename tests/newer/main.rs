@@ -96,5 +96,6 @@ fn settings(config: &Config, github: &Arc<Transport>) -> Result<CodexSettings, B
         rebuilds_per_minute: config.rebuilds_per_minute,
         writes_per_minute: config.writes_per_minute,
         git,
+        shared: None,
     })
 }

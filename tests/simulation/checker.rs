@@ -123,6 +123,18 @@ pub(crate) fn record_shown(world: &World, floors: &mut Floors, table: &TaskTable
     }
 }
 
+/// What an editor wrote before `due` is in `table`, even if no response has shown it.
+pub(crate) fn check_editors(world: &World, due: Duration, table: &TaskTable) -> Result<(), String> {
+    for (file, history) in &world.history {
+        let written = history.iter().rfind(|it| !it.by_service && it.at < due);
+        let missing = written.filter(|it| !contains(world, file, it.position, table));
+        if let Some(missing) = missing {
+            return Err(format!("an editor's {missing:?} of {file} is missing"));
+        }
+    }
+    Ok(())
+}
+
 /// The foreign versions that a table shows.
 pub(crate) fn shown_of_editors(world: &World, table: &TaskTable) -> Vec<(String, usize)> {
     let versions = world.history.iter().filter_map(|(file, history)| {

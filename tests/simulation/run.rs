@@ -12,6 +12,7 @@ use codex_miroir::codex::{
 };
 use codex_miroir::now::Now;
 use codex_miroir::rules::Rules;
+use codex_miroir::shared_cache::SharedCache;
 use codex_miroir::store::{ETag, WriteIds};
 use codex_miroir::task::{Datum, Edit, FileName, GitSha, Kategorie, NewTask, Slot, Status, Zeit};
 use codex_miroir::user::UserId;
@@ -19,12 +20,13 @@ use codex_miroir::user_state::{Mutation, State};
 use fastrand::Rng;
 
 use crate::checker::{
-    Acknowledged, Floors, Shown, absence_since, check_acknowledged, check_contents, check_floors,
-    check_shown, files_made_with, position_of, positions_of_body, raise, record_shown, removal_of,
-    reuses_shown_number, shown_of_editors, was_absent,
+    Acknowledged, Floors, Shown, absence_since, check_acknowledged, check_contents, check_editors,
+    check_floors, check_shown, files_made_with, position_of, positions_of_body, raise,
+    record_shown, removal_of, reuses_shown_number, shown_of_editors, was_absent,
 };
 use crate::search::{Plan, RunReport};
-use crate::world::{ARTIFACT, FileVersion, RAW, STATE, SimStore, World};
+use crate::shared::{SimShared, heard};
+use crate::world::{ARTIFACT, Call, FileVersion, RAW, STATE, SimStore, World};
 
 /// Counts of a run's events, to assert coverage.
 #[derive(Debug, Default, Clone, Copy)]
@@ -38,6 +40,12 @@ pub(crate) struct Tally {
     pub(crate) lost: u64,
     pub(crate) stale: u64,
     pub(crate) janitor_passes: u64,
+    /// Reads that the shared cache answered.
+    pub(crate) shared: u64,
+    /// Hints that reached an instance.
+    pub(crate) hints: u64,
+    /// Faults of the shared cache.
+    pub(crate) shared_faults: u64,
     /// Tombstones that the janitor removed.
     pub(crate) removed_tombstones: u64,
 }
@@ -53,12 +61,18 @@ impl std::ops::AddAssign for Tally {
         self.lost += more.lost;
         self.stale += more.stale;
         self.janitor_passes += more.janitor_passes;
+        self.shared += more.shared;
+        self.hints += more.hints;
+        self.shared_faults += more.shared_faults;
         self.removed_tombstones += more.removed_tombstones;
     }
 }
 
 const REVALIDATE: Duration = Duration::from_secs(5);
 const EXPIRY: Duration = Duration::from_secs(60);
+
+/// After that an editor's file is shown, however often a snapshot without it was confirmed, copied or left for others.
+const LISTING_LIFE: Duration = Duration::from_secs(902);
 
 /// The largest clock skew of a storage server: more than the pending expiry, so a new write intent looks overdue.
 const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::seconds(75);
@@ -83,6 +97,11 @@ struct Odds {
     slow_one_in: u64,
     /// One in so many instances sees a skewed storage clock.
     skewed_clock_one_in: u32,
+    /// With a shared cache: the odds of its faults, and of a hint's arrival; else 0.
+    shared_fault: u32,
+    hint: u32,
+    /// The percentage of calls of the shared cache that fail.
+    shared_fail: u32,
 }
 
 impl Odds {
@@ -104,6 +123,23 @@ impl Odds {
             memory: u64::from(some(&[1 << 24, 1 << 24, 1 << 24, 1 << 24, 0])),
             slow_one_in: u64::from(some(&[7, 20, 1_000_000])),
             skewed_clock_one_in: some(&[2, u32::MAX, u32::MAX]),
+            shared_fault: 0,
+            hint: 0,
+            shared_fail: 0,
+        }
+    }
+
+    fn with_shared_cache(self, rng: &mut Rng) -> Self {
+        let mut some = |of: &[u32]| of[rng.usize(..of.len())];
+        Self {
+            shared_fault: some(&[0, 10, 40]),
+            hint: some(&[0, 20, 80]),
+            shared_fail: some(&[0, 2, 20]),
+            request: some(&[200, 300, 400]),
+            writes: some(&[10, 20, 50]),
+            // Without memory every read asks it.
+            memory: u64::from(some(&[1 << 24, 0])),
+            ..self
         }
     }
 }
@@ -182,6 +218,9 @@ pub(crate) struct Run {
     epoch: (DateTime<Utc>, Instant, tokio::time::Instant),
     /// Every instance ever started; dead ones are never resumed.
     instances: Vec<Codex>,
+    /// How long each of them serves a snapshot without asking the store.
+    bounds: Vec<Duration>,
+    has_shared_cache: bool,
     clients: Vec<Client>,
     finished: Arc<Mutex<Vec<Finished>>>,
     acknowledged: Vec<Acknowledged>,
@@ -246,6 +285,15 @@ pub(crate) fn cache_settings(memory_max_bytes: u64, rules: Rules<Mutation>) -> C
 
 /// Runs `plan` to its end, or to the first violation.
 pub(crate) fn run(plan: Plan<Mutation>) -> RunReport<Tally> {
+    run_with(plan, false)
+}
+
+/// The same with a cache that the instances share.
+pub(crate) fn run_with_shared_cache(plan: Plan<Mutation>) -> RunReport<Tally> {
+    run_with(plan, true)
+}
+
+fn run_with(plan: Plan<Mutation>, has_shared_cache: bool) -> RunReport<Tally> {
     reset_ids();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -253,7 +301,7 @@ pub(crate) fn run(plan: Plan<Mutation>) -> RunReport<Tally> {
         .build()
         .unwrap();
     runtime.block_on(async move {
-        let mut run = Run::new(plan);
+        let mut run = Run::new(plan, has_shared_cache);
         let violation = run.play().await.err();
         let log = run.world().log();
         let removed_tombstones = run.world().removed_tombstones;
@@ -268,14 +316,19 @@ pub(crate) fn run(plan: Plan<Mutation>) -> RunReport<Tally> {
 }
 
 impl Run {
-    fn new(plan: Plan<Mutation>) -> Self {
+    fn new(plan: Plan<Mutation>, has_shared_cache: bool) -> Self {
         let mut rng = Rng::with_seed(plan.seed);
         let utc: DateTime<Utc> = "2026-03-09T07:00:00Z".parse().unwrap();
-        let odds = Odds::draw(&mut rng);
+        let odds = match (Odds::draw(&mut rng), has_shared_cache) {
+            (odds, true) => odds.with_shared_cache(&mut rng),
+            (odds, false) => odds,
+        };
         let mut run = Self {
             world: Arc::new(Mutex::new(World::new(utc, plan.traced))),
             epoch: (utc, Instant::now(), tokio::time::Instant::now()),
             instances: vec![],
+            bounds: vec![],
+            has_shared_cache,
             clients: vec![],
             finished: Arc::default(),
             acknowledged: vec![],
@@ -358,11 +411,27 @@ impl Run {
             instance,
             slow_one_in: self.odds.slow_one_in,
         };
+        let rules = rules_without(self.plan.mutation);
+        let mut cache = cache_settings(self.odds.memory, rules);
+        let shared = self.has_shared_cache.then(|| {
+            let shared = Arc::new(SimShared {
+                world: Arc::clone(&self.world),
+                instance,
+                slow_one_in: self.odds.slow_one_in,
+                epoch: (self.epoch.1, self.epoch.2),
+                clock: Mutex::default(),
+            });
+            tokio::spawn(Arc::clone(&shared).check_in_background());
+            cache.revalidate = REVALIDATE * [1, 1, 4][self.rng.usize(..3)];
+            shared as Arc<dyn SharedCache>
+        });
+        self.bounds.push(cache.revalidate);
         let settings = CodexSettings {
-            cache: cache_settings(self.odds.memory, rules_without(self.plan.mutation)),
+            cache,
             rebuilds_per_minute: u32::MAX,
             writes_per_minute: u32::MAX,
             git: None,
+            shared,
         };
         self.instances.push(Codex::new(Arc::new(store), settings));
     }
@@ -408,6 +477,7 @@ impl Run {
             hit
         };
         let o = &self.odds;
+        let (shared_fault, hint) = (o.shared_fault, o.hint);
         let (request, crash, foreign, sleep, long, outage, artifact, state, janitor) = (
             o.request,
             o.crash,
@@ -450,9 +520,33 @@ impl Run {
                 self.sleep(Duration::from_secs(3_700)).await;
             }
             self.run_janitor();
+        } else if is(shared_fault) {
+            self.meet_a_shared_fault();
+        } else if is(hint) {
+            self.deliver_hint();
         } else {
             self.steps -= 1;
             self.advance_call();
+        }
+    }
+
+    fn meet_a_shared_fault(&mut self) {
+        self.tally.shared_faults += 1;
+        let instances = self.instances.len();
+        let mut world = self.world.lock().unwrap();
+        let what = world.shared.meet_a_fault(&mut self.rng, instances);
+        world.trace(|| format!("the shared cache {what}"));
+    }
+
+    fn deliver_hint(&mut self) {
+        let mut world = self.world.lock().unwrap();
+        let Some((instance, version)) = world.shared.next_hint(&mut self.rng) else {
+            return;
+        };
+        if world.alive[instance] {
+            self.tally.hints += 1;
+            world.trace(|| format!("i{instance} hears of {version}"));
+            self.instances[instance].hear(&heard(version));
         }
     }
 
@@ -511,7 +605,12 @@ impl Run {
             }
             return;
         }
-        let fails = !world.reachable[instance] || self.rng.u32(..1000) < self.odds.fail;
+        let fails = match &call.call {
+            Call::Shared(_) => {
+                world.shared.is_away() || self.rng.u32(..100) < self.odds.shared_fail
+            }
+            _ => !world.reachable[instance] || self.rng.u32(..1000) < self.odds.fail,
+        };
         if fails {
             self.tally.lost += 1;
             world.fail(at);
@@ -630,10 +729,10 @@ impl Run {
             .iter()
             .any(|client| client.waits.is_some() || client.repeat.is_some());
         let mut world = self.world();
-        let writing = world
-            .calls
-            .iter()
-            .any(|call| call.call.writes() && call.call.path() != ARTIFACT);
+        let writing = world.calls.iter().any(|call| {
+            let in_store = !matches!(call.call, Call::Shared(_));
+            in_store && call.call.writes() && call.call.path() != ARTIFACT
+        });
         let state = world
             .blobs
             .get(STATE)
@@ -698,6 +797,9 @@ impl Run {
 
     fn random_request(&mut self) -> Request {
         if self.rng.u32(..100) >= self.odds.writes {
+            if self.has_shared_cache && self.rng.bool() {
+                return Request::Read(Consistency::Bounded);
+            }
             return match self.rng.u8(..10) {
                 0 | 1 => Request::Read(Consistency::Strict),
                 2 => Request::Read(Consistency::Rebuilt),
@@ -932,6 +1034,7 @@ impl Run {
         self.tally.reads += 1;
         let stale = read.layer == Layer::Stale;
         self.tally.stale += u64::from(stale);
+        self.tally.shared += u64::from(read.layer == Layer::Shared);
         let Request::Read(consistency) = it.request else {
             unreachable!()
         };
@@ -943,7 +1046,7 @@ impl Run {
         check_contents(&world, table)?;
         check_floors(&world, &it.floors, table).map_err(|why| format!("P1 or P3: {why}"))?;
         let late = match consistency {
-            Consistency::Bounded => REVALIDATE,
+            Consistency::Bounded => self.bounds[it.instance],
             Consistency::Strict | Consistency::Rebuilt => Duration::ZERO,
         };
         let due = self.acknowledged.iter().filter(|change| match stale {
@@ -960,6 +1063,11 @@ impl Run {
             false => shown.at + late < it.sent,
         });
         check_shown(&world, due, table).map_err(|why| format!("P2: {why}"))?;
+        // Artifacts are dated by the storage's clock, in whole seconds.
+        let is_dated_well = self.odds.skewed_clock_one_in == u32::MAX && !stale;
+        if let Some(due) = it.sent.checked_sub(LISTING_LIFE).filter(|_| is_dated_well) {
+            check_editors(&world, due, table).map_err(|why| format!("listings: {why}"))?;
+        }
         for (file, position) in shown_of_editors(&world, table) {
             let known = |it: &Shown| it.file == file && it.position == position;
             if !self.shown.iter().any(known) {
@@ -990,8 +1098,9 @@ impl Run {
                 it.floors
             ));
         }
+        let late = self.bounds[it.instance];
         let due = self.acknowledged.iter().find(|change| {
-            change.file == name && change.at + REVALIDATE < it.sent && change.position > last
+            change.file == name && change.at + late < it.sent && change.position > last
         });
         if let Some(change) = due.filter(|_| shown.read.layer != Layer::Stale) {
             return Err(format!(
@@ -1098,6 +1207,8 @@ impl Run {
     async fn end(&mut self) -> Result<(), String> {
         self.odds.fail = 0;
         self.odds.retry = 0;
+        self.odds.shared_fail = 0;
+        self.world().shared.heal();
         self.trace(|| "everything heals".to_owned());
         let reachable = vec![true; self.instances.len()];
         self.world().reachable = reachable;

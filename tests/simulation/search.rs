@@ -37,7 +37,7 @@ pub(crate) struct Search<M: 'static, T> {
     pub(crate) short_seeds: u64,
     /// The deliberate defects, each of which must be found.
     #[cfg(feature = "mutations")]
-    pub(crate) mutations: &'static [M],
+    pub(crate) mutations: fn() -> Vec<M>,
     pub(crate) run: fn(Plan<M>) -> RunReport<T>,
 }
 
@@ -101,9 +101,9 @@ where
         }
         let count = self.count();
         let mut unfound = vec![];
-        for rule in self.mutations {
+        for rule in (self.mutations)() {
             let began = Instant::now();
-            let (_, failed) = self.search(0, count, Some(*rule));
+            let (_, failed) = self.search(0, count, Some(rule));
             let took = began.elapsed();
             match failed {
                 Some((seed, violation)) => {
@@ -196,8 +196,9 @@ where
     #[cfg(feature = "mutations")]
     fn chosen_mutation(&self) -> Option<M> {
         let name = std::env::var("SIMULATION_MUTATION").ok()?;
-        let named = self.mutations.iter().find(|it| format!("{it:?}") == name);
-        let named = named.unwrap_or_else(|| panic!("{name} isn't one of {:?}", self.mutations));
+        let mutations = (self.mutations)();
+        let named = mutations.iter().find(|it| format!("{it:?}") == name);
+        let named = named.unwrap_or_else(|| panic!("{name} isn't one of {mutations:?}"));
         Some(*named)
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::git::repository::{GitCall, GitHub, GitReply};
+use crate::shared::{SharedAnswer, SharedCall, SharedServer};
 
 pub(crate) const RAW: &str = "raw/anna/tasks/";
 pub(crate) const STATE: &str = "state/anna/state.json";
@@ -39,6 +40,9 @@ pub(crate) struct World {
     /// Tombstones that were removed.
     pub(crate) removed_tombstones: u64,
     pub(crate) github: GitHub,
+    pub(crate) shared: SharedServer,
+    /// Look-ups in the shared cache by their outcome.
+    pub(crate) lookups: [u64; 4],
     /// Whether the remaining tasks of a dead instance send no more calls.
     pub(crate) drop_calls_of_dead: bool,
     started: Instant,
@@ -60,6 +64,8 @@ pub(crate) struct FileVersion {
     pub(crate) position: usize,
     /// The write's number among all writes.
     pub(crate) order: u64,
+    /// When it was written, since the beginning of the run.
+    pub(crate) at: Duration,
 }
 
 impl FileVersion {
@@ -106,11 +112,13 @@ pub(crate) enum Call {
     List(String),
     Contents(String),
     Git(GitCall),
+    Shared(SharedCall),
 }
 
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
     Git(GitReply),
+    Shared(SharedAnswer),
     Get(StoreResponse<GetOutcome>),
     Put(StoreResponse<PutOutcome>),
     Delete(StoreResponse<DeleteOutcome>),
@@ -125,6 +133,7 @@ impl Call {
             Self::Delete(path, _) => ("delete", path),
             Self::List(path) | Self::Contents(path) => ("list", path),
             Self::Git(_) => ("ask GitHub", "for something"),
+            Self::Shared(_) => ("ask", "the shared cache"),
         }
     }
 
@@ -136,6 +145,7 @@ impl Call {
         match self {
             Self::Put(..) | Self::Delete(..) => true,
             Self::Git(call) => call.writes(),
+            Self::Shared(call) => call.writes(),
             _ => false,
         }
     }
@@ -153,6 +163,8 @@ impl World {
             clock_offsets: vec![],
             removed_tombstones: 0,
             github: GitHub::default(),
+            shared: SharedServer::default(),
+            lookups: [0; 4],
             drop_calls_of_dead: false,
             started: Instant::now(),
             epoch,
@@ -223,6 +235,10 @@ impl World {
         let date = self.date() + self.clock_offsets[instance];
         match call {
             Call::Git(call) => Reply::Git(self.github.answer(instance, id, call)),
+            Call::Shared(call) => {
+                let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap();
+                Reply::Shared(self.shared.answer(call, micros, &self.alive))
+            }
             Call::Get(path, condition) => {
                 let value = match (self.blobs.get(path), condition) {
                     (None, _) => GetOutcome::Absent,
@@ -353,6 +369,7 @@ impl World {
             by_service,
             position,
             order: self.writes,
+            at: self.started.elapsed(),
         });
     }
 
@@ -425,6 +442,20 @@ impl World {
         if let Call::Git(call) = call {
             let line = format!("i{instance} #{id} {call:?} {what}: {reply:?}");
             return self.trace(|| line.chars().take(600).collect());
+        }
+        if let Call::Shared(call) = call {
+            let line = match (call, reply) {
+                (SharedCall::Get, Reply::Shared(SharedAnswer::Found(entry, time))) => {
+                    let stamp = entry.as_ref().map(|entry| &entry.stamp);
+                    format!("get {what}: {stamp:?} at {time:?}")
+                }
+                (SharedCall::Publish(stamp, body), Reply::Shared(answer)) => {
+                    format!("publish {stamp:?}, {} {what}: {answer:?}", body.is_some())
+                }
+                (call, _) => format!("{call:?} {what}"),
+            };
+            let line = format!("i{instance} #{id} shared: {line}");
+            return self.trace(|| line);
         }
         let (operation, path) = call.name();
         let short = path.trim_start_matches("raw/anna/tasks/");

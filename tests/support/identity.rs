@@ -24,6 +24,9 @@ use super::tls::{authority, secure_azurite};
 /// The value by which the app authenticates to the endpoint.
 pub(crate) const HEADER: &str = "header-of-the-app-that-nobody-may-see";
 
+/// The identity's object id.
+pub(crate) const OBJECT_ID: &str = "0b3f7c52-9d1e-4a68-b7c4-5e2a8f90d613";
+
 /// How the endpoint answers.
 #[derive(Debug, Clone)]
 pub(crate) enum Manner {
@@ -59,6 +62,7 @@ struct EndpointState {
 struct Seen {
     /// The client ids of the requests.
     asked: Vec<Option<String>>,
+    resources: Vec<String>,
     tokens: Vec<String>,
 }
 
@@ -145,6 +149,11 @@ impl IdentityEndpoint {
         self.state.seen.lock().unwrap().asked.clone()
     }
 
+    /// The resource of each request.
+    pub(crate) fn resources(&self) -> Vec<String> {
+        self.state.seen.lock().unwrap().resources.clone()
+    }
+
     /// The tokens issued so far.
     pub(crate) fn tokens(&self) -> Vec<String> {
         self.state.seen.lock().unwrap().tokens.clone()
@@ -171,7 +180,11 @@ async fn answer(
     let mut manner = state.manner.subscribe();
     // A test that sees the request may set another manner, which must apply only to the next one.
     let mut decided = manner.borrow().clone();
-    state.seen.lock().unwrap().asked.push(asked.client_id);
+    {
+        let mut seen = state.seen.lock().unwrap();
+        seen.asked.push(asked.client_id);
+        seen.resources.push(asked.resource.clone());
+    }
     if let Manner::Waits = decided {
         let other = manner.wait_for(|manner| !matches!(manner, Manner::Waits));
         decided = other.await.unwrap().clone();
@@ -216,6 +229,7 @@ fn grant(
         "iat": now - 60,
         "nbf": now - 60,
         "exp": end,
+        "oid": OBJECT_ID,
         "uti": seen.tokens.len().to_string(),
     });
     let head = part(json!({"typ": "JWT", "alg": "RS256"}));

@@ -25,6 +25,7 @@ use super::gate_store::GateStore;
 use super::github::GitHub;
 use super::losing_store::LosingStore;
 use super::memory_store::MemoryStore;
+use super::shared_server::SharedServer;
 
 pub(crate) const RAW: &str = "raw/anna/tasks/";
 pub(crate) const STATE: &str = "state/anna/state.json";
@@ -35,7 +36,7 @@ pub(crate) const MONDAY: &str = "2026-03-09T07:00:00Z";
 
 pub(crate) struct Scene {
     pub(crate) store: MemoryStore,
-    now: Mutex<Now>,
+    now: Arc<Mutex<Now>>,
 }
 
 /// A process of the service: a cache of its own over the shared store.
@@ -80,7 +81,7 @@ impl Scene {
         let utc: DateTime<Utc> = moment.parse().unwrap();
         Self {
             store: MemoryStore::new(utc),
-            now: Mutex::new(Now::from_clocks(utc, Instant::now())),
+            now: Arc::new(Mutex::new(Now::from_clocks(utc, Instant::now()))),
         }
     }
 
@@ -157,6 +158,19 @@ impl Scene {
         self.instance_of(1_000, writes_per_minute, 64 << 20)
     }
 
+    /// A server of a cache that instances share.
+    pub(crate) fn shared_server(&self) -> SharedServer {
+        SharedServer::new(&self.now)
+    }
+
+    /// An instance that shares a cache with others.
+    pub(crate) fn instance_sharing(&self, server: &SharedServer) -> Instance {
+        self.instance_from(CodexSettings {
+            shared: Some(Arc::new(server.clone())),
+            ..settings(1_000, 10_000, 64 << 20, None)
+        })
+    }
+
     fn instance_of(
         &self,
         rebuilds_per_minute: u32,
@@ -215,15 +229,18 @@ impl Scene {
         memory_max_bytes: u64,
         git: Option<GitSettings>,
     ) -> Instance {
-        let line = LosingStore::new(Arc::new(self.store.clone()));
-        let gate = GateStore::new(Arc::new(line.clone()));
-        let requests = CountingStore::new(Arc::new(gate.clone()));
-        let settings = settings(
+        self.instance_from(settings(
             rebuilds_per_minute,
             writes_per_minute,
             memory_max_bytes,
             git,
-        );
+        ))
+    }
+
+    pub(crate) fn instance_from(&self, settings: CodexSettings) -> Instance {
+        let line = LosingStore::new(Arc::new(self.store.clone()));
+        let gate = GateStore::new(Arc::new(line.clone()));
+        let requests = CountingStore::new(Arc::new(gate.clone()));
         let codex = Codex::new(Arc::new(requests.clone()), settings);
         Instance {
             codex,
@@ -318,7 +335,7 @@ pub(crate) fn codex_over(store: Arc<dyn BlobStore>) -> Codex {
     Codex::new(store, settings(1_000, 10_000, 64 << 20, None))
 }
 
-fn settings(
+pub(crate) fn settings(
     rebuilds_per_minute: u32,
     writes_per_minute: u32,
     memory_max_bytes: u64,
@@ -341,6 +358,7 @@ fn settings(
         rebuilds_per_minute,
         writes_per_minute,
         git,
+        shared: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use codex_miroir::config::Config;
@@ -50,12 +50,8 @@ pub(crate) fn secure_azurite() -> &'static Azurite {
     static STARTED: OnceLock<Azurite> = OnceLock::new();
     STARTED.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
-        let [certificate, key] = ["server.pem", "server.key"].map(|name| folder.path().join(name));
-        let server = &authority().server;
-        fs::write(&certificate, &server.certificate).unwrap();
-        fs::write(&key, &server.key).unwrap();
-        let paths = [&certificate, &key].map(|path| path.to_str().unwrap());
-        let https = ["--cert", paths[0], "--key", paths[1]];
+        let [certificate, key] = authority().write_server_files(folder.path());
+        let https = ["--cert", &certificate, "--key", &key];
         Azurite::start("https", &[&https[..], &["--oauth", "basic"]].concat())
     })
 }
@@ -80,6 +76,16 @@ impl Authority {
                 key: key.serialize_pem(),
             },
         }
+    }
+
+    /// Writes the server's certificate and its key to a folder, and returns their paths.
+    pub(crate) fn write_server_files(&self, folder: &Path) -> [String; 2] {
+        let Server { certificate, key } = &self.server;
+        [("server.pem", certificate), ("server.key", key)].map(|(name, text)| {
+            let path = folder.join(name);
+            fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        })
     }
 
     /// A new file with its certificate.

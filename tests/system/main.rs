@@ -22,6 +22,7 @@ mod memory;
 mod openapi;
 mod ordeal;
 mod processes;
+mod redis;
 mod store_azure;
 mod store_conformance;
 #[path = "../support/mod.rs"]

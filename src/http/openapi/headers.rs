@@ -30,7 +30,8 @@ headers! {
     VARY = "Vary", Text, "The request headers that the response depends on.";
     ETAG = "ETag", Text, "Identifies this content, for `If-None-Match` or `If-Match`.";
     VERSION = "x-codex-version", Number, "The version of the user's data that the response contains.";
-    LAYER = "x-codex-cache", Enum(&["memory", "artifact", "rebuild", "stale"]), "The cache layer that served the response.";
+    LAYER = "x-codex-cache", Enum(&["memory", "redis", "artifact", "rebuild", "stale"]), "The cache layer that served the response.";
+    HINTS = "x-codex-hints", Enum(&["on"]), "Plain reads show changes by all instances at once: a client that polls needs no strong reads.";
     TIMING = "Server-Timing", Text, "The storage requests that the response needed.";
     COOKIE = "Set-Cookie", Text, "Cookies for browsers: the version, or the session.";
     LOCATION = "Location", Address("/"), "The target of the redirect.";
@@ -80,7 +81,7 @@ const REFUSED_PAGE: &[DocumentedHeader] = &[POLICY, REFERRER];
 
 /// The headers by operation and status; those of errors in general are in [`add_error_headers`].
 const SUCCESS_HEADERS: &[ResponseHeaders] = &[
-    ("renderCodex", "200 304", WEEK, &[]),
+    ("renderCodex", "200 304", WEEK, &[HINTS]),
     ("renderCodex", "200", &[], &[PACKED, POLICY]),
     ("renderCodex", "400 401 403 429 503", &[], REFUSED_PAGE),
     ("webAsset", "404", &[], REFUSED_PAGE),

@@ -31,8 +31,8 @@ use crate::config::ManagedIdentityConfig;
 use crate::net::TrustStore;
 use crate::revalidated::{Freshness, Revalidated};
 
-/// The OAuth resource: storage accounts.
-const RESOURCE: &str = "https://storage.azure.com";
+/// The OAuth resource of storage accounts.
+const STORAGE: &str = "https://storage.azure.com";
 
 const VERSION: &str = "2019-08-01";
 
@@ -60,8 +60,9 @@ const LOG_REPEAT_INTERVAL: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct IdentityTokens(Arc<TokenSource>);
 
+/// The tokens of an identity for one resource. While a token is valid nobody waits: it is renewed in the background.
 #[derive(Debug)]
-struct TokenSource {
+pub struct TokenSource {
     pipeline: Pipeline,
     url: Url,
     header: (HeaderName, Secret),
@@ -74,7 +75,7 @@ struct TokenSource {
 #[derive(Debug, Default)]
 struct IdentityTokenState {
     token: Option<AccessToken>,
-    /// Whether storage has rejected the token since the last token request.
+    /// Whether the resource has rejected the token since the last token request.
     rejected: bool,
     /// The token is renewed once its remaining lifetime is at most this.
     renew_below: SdkDuration,
@@ -87,7 +88,7 @@ struct IdentityTokenState {
 /// No token is available. The cause is logged once, not for each waiting request.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no token to enter it with")]
-struct NoToken;
+pub struct NoToken;
 
 /// Why a token request failed.
 struct TokenRequestError {
@@ -117,35 +118,8 @@ impl IdentityTokens {
         identity: &ManagedIdentityConfig,
         trust: &TrustStore,
     ) -> Result<Self, BadConnection> {
-        let options = transport::identity_options(trust, &identity.endpoint)?;
-        let mut url = identity.endpoint.clone();
-        url.query_pairs_mut()
-            .append_pair("api-version", VERSION)
-            .append_pair("resource", RESOURCE)
-            .extend_pairs(identity.client_id.iter().map(|id| ("client_id", id)));
-        let host = url.authority();
-        let (header, endpoint_label) = match &identity.header {
-            Some(secret) => {
-                let secret = Secret::new(secret.reveal().to_owned());
-                let name = HeaderName::from_static("x-identity-header");
-                ((name, secret), host.to_owned())
-            }
-            None => (
-                (HeaderName::from_static("metadata"), Secret::new("true")),
-                format!("{host} (IDENTITY_ENDPOINT is not set)"),
-            ),
-        };
-        let (name, version) = (
-            option_env!("CARGO_PKG_NAME"),
-            option_env!("CARGO_PKG_VERSION"),
-        );
-        Ok(Self(Arc::new(TokenSource {
-            pipeline: Pipeline::new(name, version, options, vec![], vec![], None),
-            url,
-            header,
-            endpoint_label,
-            tokens: Revalidated::default(),
-        })))
+        let source = TokenSource::new(identity, STORAGE, trust)?;
+        Ok(Self(Arc::new(source)))
     }
 }
 
@@ -185,7 +159,7 @@ impl IdentityTokens {
         request.insert_header(AUTHORIZATION, format!("Bearer {}", token.token.secret()));
         let answer = next[0].send(context, request, &next[1..]).await?;
         if is_token_rejected(&answer) {
-            self.0.tokens.state().record_rejection(token);
+            self.0.reject(token);
         }
         Ok(answer)
     }
@@ -204,7 +178,56 @@ fn is_token_rejected(answer: &AsyncRawResponse) -> bool {
 }
 
 impl TokenSource {
-    async fn token(self: &Arc<Self>) -> Result<AccessToken, NoToken> {
+    /// Tokens for `resource`, such as `https://storage.azure.com`. Sends no request yet.
+    ///
+    /// # Errors
+    /// If the HTTP client can't be built.
+    pub fn new(
+        identity: &ManagedIdentityConfig,
+        resource: &str,
+        trust: &TrustStore,
+    ) -> Result<Self, BadConnection> {
+        let options = transport::identity_options(trust, &identity.endpoint)?;
+        let mut url = identity.endpoint.clone();
+        url.query_pairs_mut()
+            .append_pair("api-version", VERSION)
+            .append_pair("resource", resource)
+            .extend_pairs(identity.client_id.iter().map(|id| ("client_id", id)));
+        let host = url.authority();
+        let (header, endpoint_label) = match &identity.header {
+            Some(secret) => {
+                let secret = Secret::new(secret.reveal().to_owned());
+                let name = HeaderName::from_static("x-identity-header");
+                ((name, secret), host.to_owned())
+            }
+            None => (
+                (HeaderName::from_static("metadata"), Secret::new("true")),
+                format!("{host} (IDENTITY_ENDPOINT is not set)"),
+            ),
+        };
+        let (name, version) = (
+            option_env!("CARGO_PKG_NAME"),
+            option_env!("CARGO_PKG_VERSION"),
+        );
+        Ok(Self {
+            pipeline: Pipeline::new(name, version, options, vec![], vec![], None),
+            url,
+            header,
+            endpoint_label,
+            tokens: Revalidated::default(),
+        })
+    }
+
+    /// The resource has refused this token, so another is requested whatever is left of its life.
+    pub fn reject(&self, token: &AccessToken) {
+        self.tokens.state().record_rejection(token);
+    }
+
+    /// The current token. Waits only if there is none.
+    ///
+    /// # Errors
+    /// If the endpoint gives none, which it is asked for at most once a second.
+    pub async fn token(self: &Arc<Self>) -> Result<AccessToken, NoToken> {
         let look =
             |state: &IdentityTokenState| state.freshness(OffsetDateTime::now_utc(), Instant::now());
         // Spawned, so that it completes even if this caller is cancelled: its result is logged, and serves the next
@@ -305,8 +328,8 @@ impl IdentityTokenState {
         let left = self.token.as_ref().map(|token| token.expires_on - now);
         let is_valid = left.is_some_and(SdkDuration::is_positive);
         match (&self.token, recent) {
-            // Also a token that storage has rejected: there is no other yet, and the rejection may be spurious. Also a
-            // new one that seems expired, as by a local clock that is fast. Storage decides whether it is valid.
+            // Also a token that the resource has rejected: there is no other yet, and the rejection may be spurious. Also a
+            // new one that seems expired, as by a local clock that is fast. The resource decides whether it is valid.
             (Some(token), Some((_, granted))) if is_valid || granted => {
                 Freshness::Fresh(Ok(token.clone()))
             }
@@ -352,7 +375,7 @@ impl IdentityTokenState {
         left
     }
 
-    /// Marks the current token as rejected by storage, so that another is requested regardless of its expiry.
+    /// Marks the current token as rejected by its resource, so that another is requested regardless of its expiry.
     fn record_rejection(&mut self, rejected: &AccessToken) {
         let current = self.token.as_ref();
         self.rejected |= current.is_some_and(|current| current.token == rejected.token);

@@ -25,6 +25,7 @@ use tokio::sync::OnceCell;
 pub use self::connection::{AzureConnection, BadConnection, Credential};
 use self::error::{AzureErrorKind, CallContext};
 use self::identity::IdentityTokens;
+pub use self::identity::{NoToken, TokenSource};
 use self::listing::is_folder;
 use self::shared_key::SharedKey;
 use self::transport::OneLevel;

@@ -72,7 +72,8 @@ async function readWeek(strict, anew) {
     if (response.json) applyWeek(response.json, response.headers.get("etag"));
     else noteVersion(Number(response.headers.get("x-codex-version")));
     const visibly = response.json || isOffline() || state.signedOut;
-    Object.assign(state, { layer: response.headers.get("x-codex-cache"), signedOut: false });
+    const { headers: said } = response;
+    Object.assign(state, { layer: said.get("x-codex-cache"), hints: said.has("x-codex-hints"), signedOut: false });
     if (visibly) render();
     else renderFooter();
     if (state.me?.userId !== state.week.userId) afterPaint(loadAccount);
@@ -157,7 +158,9 @@ function schedule() {
   timer = setTimeout(() => {
     // Marks the passed slot at once, even if the read fails.
     if (passing) render();
-    refresh({ strict: active && !passing && Date.now() - lastStrict >= POLL_ACTIVE });
+    // Where instances tell each other of changes, a plain read has them; a message may be lost.
+    const strictAfter = state.hints ? POLL_IDLE : POLL_ACTIVE;
+    refresh({ strict: active && !passing && Date.now() - lastStrict >= strictAfter });
   }, wait);
 }
 

@@ -46,6 +46,7 @@ fn age(word: &str) -> Option<SnapshotAge> {
     let text = word.trim_matches(['=', 'x', 'o']);
     let (lo, hi) = text.split_once("..").unwrap_or((text, text));
     (word != "-").then(|| SnapshotAge {
+        floor: Version(0),
         lo: Version(lo.parse().unwrap()),
         hi: Version(hi.parse().unwrap()),
         exact: !word.contains(".."),
@@ -140,6 +141,7 @@ proptest! {
         let settings = settings();
         let seconds = Duration::from_secs;
         let age = |later: u64| SnapshotAge {
+            floor: Version(0),
             lo: Version(lo),
             hi: Version(lo + more),
             exact,

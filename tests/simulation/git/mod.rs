@@ -16,7 +16,7 @@ const ENGINE: Search<GitMutation, Tally> = Search {
     seeds: 10_000,
     short_seeds: 100,
     #[cfg(feature = "mutations")]
-    mutations: GitMutation::ALL,
+    mutations: || GitMutation::ALL.to_vec(),
     run,
 };
 

@@ -286,6 +286,7 @@ impl Run {
                 clock: now,
                 rules: self.rules(),
             }),
+            shared: None,
         };
         let codex = Codex::new(Arc::new(store), settings);
         let worker = tokio::spawn(git_of(&codex).push_in_background());
