@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::azurite::azurite;
-use crate::support::process::{Answer, Asked, Service, codex_miroir, other_clock};
+use crate::support::process::{Answer, Asked, Service, codex_miroir, eventually, other_clock};
+use crate::support::redis::RedisServer;
 use crate::support::tcp_proxy::TcpProxy;
 use history::{History, Read, Shown, Write};
 
@@ -29,6 +30,9 @@ const TASKS: usize = 40;
 
 /// The maximum age of an answer in this test, in seconds.
 const MAX_AGE: u64 = 1;
+
+/// The same with a shared cache, which answers nothing that may be older by the second by which clocks may differ.
+const SHARED_MAX_AGE: u64 = 4;
 
 /// The time after which other processes settle the intents that a process left, in seconds.
 const EXPIRY: u64 = 2;
@@ -58,6 +62,11 @@ enum Place {
     },
     /// The file sets the second process's clock, which jumps while the process runs.
     Folder(tempfile::TempDir, tempfile::NamedTempFile),
+    /// Azurite as above, and a Redis server, which meets faults of its own.
+    Shared {
+        azurite: Box<Place>,
+        redis: Mutex<RedisServer>,
+    },
 }
 
 impl Place {
@@ -77,7 +86,27 @@ impl Place {
         }
     }
 
+    /// How old an answer may be.
+    fn max_age(&self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Shared { .. } => SHARED_MAX_AGE,
+            _ => MAX_AGE,
+        })
+    }
+
     fn command(&self, at: usize) -> Command {
+        if let Self::Shared { azurite, redis } = self {
+            let mut command = azurite.command(at);
+            let port = redis.lock().unwrap().port();
+            command
+                .env("CODEX_REVALIDATE_SECONDS", SHARED_MAX_AGE.to_string())
+                .env("CODEX_REDIS_URL", format!("redis://127.0.0.1:{port}"));
+            if at == 1 {
+                // Without memory every read asks Redis.
+                command.env("CODEX_MEMORY_MAX_BYTES", "0");
+            }
+            return command;
+        }
         let mut command = codex_miroir();
         command
             .env("CODEX_REVALIDATE_SECONDS", MAX_AGE.to_string())
@@ -100,14 +129,50 @@ impl Place {
                         .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
                 }
             }
+            Self::Shared { .. } => unreachable!("answered above"),
         }
         command
     }
 
     fn set_bad(&self, percent: u32, seed: u64) {
-        if let Self::Azurite { line, .. } = self {
-            line.set_bad(percent, seed);
+        match self {
+            Self::Azurite { line, .. } => line.set_bad(percent, seed),
+            Self::Folder(..) => {}
+            Self::Shared { azurite, .. } => azurite.set_bad(percent, seed),
         }
+    }
+
+    /// Something happens to the Redis server, if there is one, while requests run. Returns what.
+    fn disturb_redis(&self, random: &mut fastrand::Rng) -> Option<&'static str> {
+        let Self::Shared { redis, .. } = self else {
+            return None;
+        };
+        let mut redis = redis.lock().unwrap();
+        // A command may find the line full, or the server gone with the connection that asked it to end others.
+        Some(match random.u32(0..5) {
+            0 => {
+                redis.restart();
+                "killed"
+            }
+            1 => {
+                redis.signal("STOP");
+                thread::sleep(Duration::from_millis(random.u64(50..1_500)));
+                redis.signal("CONT");
+                "stopped"
+            }
+            2 => {
+                let _ = redis.run::<()>(&["FLUSHALL"]);
+                "emptied"
+            }
+            3 => {
+                let _ = redis.run::<i64>(&["CLIENT", "KILL", "TYPE", "NORMAL", "SKIPME", "YES"]);
+                "cut"
+            }
+            _ => {
+                let _ = redis.run::<i64>(&["CLIENT", "KILL", "TYPE", "PUBSUB"]);
+                "channel cut"
+            }
+        })
     }
 }
 
@@ -247,13 +312,22 @@ impl Client<'_> {
     }
 
     fn read(&mut self) {
-        let at = self.pick();
         let strict = self.random.u32(0..6) == 0;
-        let mut headers = format!("x-codex-version: {}\r\n", self.seen);
+        let is_new = self.random.u32(0..4) == 0;
+        self.read_as(is_new, strict);
+    }
+
+    /// Somebody who comes for the first time (`is_new`) brings no version.
+    fn read_as(&mut self, is_new: bool, strict: bool) {
+        let at = self.pick();
+        let (mut headers, seen) = match is_new {
+            true => (String::new(), 0),
+            false => (format!("x-codex-version: {}\r\n", self.seen), self.seen),
+        };
         if strict {
             headers += "cache-control: no-cache\r\n";
         }
-        let (began, seen) = (Instant::now(), self.seen);
+        let began = Instant::now();
         let path = "/api/tasks?status=alle&limit=500";
         let Some(answer) = self.shared.send(at, "GET", path, &headers, "") else {
             return;
@@ -264,7 +338,9 @@ impl Client<'_> {
             return;
         }
         let version = answer.header("x-codex-version").parse().unwrap();
-        self.seen = self.seen.max(version);
+        if !is_new {
+            self.seen = self.seen.max(version);
+        }
         let document = answer.json();
         assert_eq!(document["nextCursor"], Value::Null);
         let tasks = document["tasks"]
@@ -276,7 +352,10 @@ impl Client<'_> {
         let layer = answer.header("x-codex-cache");
         let stale = layer == "stale";
         let from = format!("process {at}, {layer}, version {version}");
-        let client = self.number;
+        let client = match is_new {
+            true => (self.number + 1) * 1_000_000 + self.history.reads.len(),
+            false => self.number,
+        };
         let ended = Instant::now();
         self.history.reads.push(Read {
             client,
@@ -313,6 +392,7 @@ struct Events {
     killed: usize,
     stopped: usize,
     clock_jumps: usize,
+    redis: BTreeMap<&'static str, usize>,
 }
 
 /// Kills or stops a process under load `rounds` times; returns the history and the faults.
@@ -357,6 +437,9 @@ fn run_with_faults(place: &Place, rounds: usize, seed: u64) -> (History, Events,
                 events.clock_jumps += 1;
             }
             thread::sleep(Duration::from_millis(random.u64(300..1_500)));
+            if let Some(what) = place.disturb_redis(&mut random) {
+                *events.redis.entry(what).or_default() += 1;
+            }
             let at = random.usize(0..services.len());
             // The first round stops a process, so that each run has both kinds of fault.
             if round == 0 || random.u32(0..4) == 0 {
@@ -450,7 +533,7 @@ fn rounds() -> usize {
 }
 
 fn report(
-    name: &str,
+    (name, place): (&str, &Place),
     history: &History,
     events: &Events,
     refused: usize,
@@ -458,13 +541,15 @@ fn report(
 ) {
     let acknowledged = history.writes.iter().filter(|it| it.acknowledged.is_some());
     let stale = history.reads.iter().filter(|it| it.stale);
-    let violations = history.violations(Duration::from_secs(MAX_AGE));
+    let shared = history.reads.iter().filter(|it| it.from.contains("redis"));
+    let violations = history.violations(place.max_age());
     println!(
-        "{name}: {} changes, {} acknowledged; {} reads, {} of them stale; {refused} refusals; {events:?}; faults {faults:?}; violations {}",
+        "{name}: {} changes, {} acknowledged; {} reads, {} of them stale, {} from Redis; {refused} refusals; {events:?}; faults {faults:?}; violations {}",
         history.writes.len(),
         acknowledged.count(),
         history.reads.len(),
         stale.count(),
+        shared.count(),
         violations.len()
     );
     assert!(
@@ -483,7 +568,13 @@ fn over_a_store_that_fails_nothing_acknowledged_is_lost_and_nothing_doubled() {
         line: line.clone(),
     };
     let (history, events, refused) = run_with_faults(&place, rounds(), 7);
-    report("Azurite", &history, &events, refused, &line.happened());
+    report(
+        ("Azurite", &place),
+        &history,
+        &events,
+        refused,
+        &line.happened(),
+    );
     assert!(line.happened().len() >= 5, "{:?}", line.happened());
 }
 
@@ -491,7 +582,100 @@ fn over_a_store_that_fails_nothing_acknowledged_is_lost_and_nothing_doubled() {
 fn over_a_folder_with_clocks_that_disagree_and_jump_neither() {
     let place = Place::folder();
     let (history, events, refused) = run_with_faults(&place, rounds(), 8);
-    report("folder", &history, &events, refused, &BTreeMap::new());
+    report(
+        ("folder", &place),
+        &history,
+        &events,
+        refused,
+        &BTreeMap::new(),
+    );
+}
+
+fn over_azurite_with_redis() -> Place {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let line = runtime.block_on(TcpProxy::start(azurite().port()));
+    // Its line goes on for as long as the test process.
+    std::mem::forget(runtime);
+    let container = azurite().container();
+    Place::Shared {
+        azurite: Box::new(Place::Azurite { container, line }),
+        redis: Mutex::new(RedisServer::start(&[])),
+    }
+}
+
+#[test]
+fn over_a_store_and_a_redis_that_fail_neither() {
+    let place = over_azurite_with_redis();
+    let (history, events, refused) = run_with_faults(&place, rounds(), 11);
+    report(
+        ("Redis", &place),
+        &history,
+        &events,
+        refused,
+        &BTreeMap::new(),
+    );
+    let shared = history.reads.iter().filter(|it| it.from.contains("redis"));
+    assert!(shared.count() > 0, "it has answered nothing");
+}
+
+/// An older snapshot that says it was confirmed just now: the checker must notice.
+#[test]
+fn over_a_redis_that_is_made_the_truth_the_checker_sees_it() {
+    let place = over_azurite_with_redis();
+    let Place::Shared { redis, .. } = &place else {
+        unreachable!("made so above");
+    };
+    let run = |command: &[&str]| redis.lock().unwrap().run::<Vec<String>>(command);
+    let mut service = Service::start(&mut place.command(0));
+    let shared = Shared {
+        addresses: vec![RwLock::new(service.address.clone())],
+        over: AtomicBool::new(false),
+        refused: AtomicUsize::new(0),
+    };
+    let mut client = Client {
+        number: 0,
+        shared: &shared,
+        random: fastrand::Rng::with_seed(12),
+        seen: 0,
+        tasks: Vec::new(),
+        history: History::default(),
+    };
+    client.create();
+    let older = loop {
+        let keys = run(&["KEYS", "codex:*:snapshot"]).unwrap();
+        if let [key] = &keys[..] {
+            let fields = ["format", "version", "etag", "listed", "state", "index"];
+            let text = |field: &&str| {
+                let redis = redis.lock().unwrap();
+                let value: Vec<u8> = redis.run(&["HGET", key, field]).unwrap();
+                (field.to_string(), value)
+            };
+            break (key.clone(), fields.iter().map(text).collect::<Vec<_>>());
+        }
+        thread::sleep(Duration::from_millis(10));
+    };
+    client.change();
+    // Longer than any answer may be old.
+    thread::sleep(place.max_age() + Duration::from_secs(1));
+    service.kill();
+    let (key, fields) = older;
+    let time = run(&["TIME"]).unwrap();
+    let confirmed = format!("{}000000", time[0]);
+    {
+        let redis = redis.lock().unwrap();
+        redis.set_hash(&key, &fields, ("confirmed", &confirmed));
+    }
+    service = Service::start(&mut place.command(0));
+    *shared.addresses[0].write().unwrap() = service.address.clone();
+    // Once its connection has heard the server's time, before memory knows more.
+    eventually("it is connected", || {
+        let list = redis.lock().unwrap().run::<String>(&["CLIENT", "LIST"]);
+        list.is_ok_and(|list| list.contains("cmd=time"))
+    });
+    client.read_as(true, false);
+    let found = client.history.violations(place.max_age());
+    println!("planted: {found:#?}");
+    assert!(found.iter().any(|it| it.starts_with("P2")), "{found:?}");
 }
 
 /// A file is removed behind the service's back: the checker must notice.
