@@ -14,6 +14,7 @@ use codex_miroir::admin::{self, AdminError, Deletion, InspectSettings, Storage};
 use codex_miroir::codex::{Codex, CodexSettings};
 use codex_miroir::config::{Config, ConfigError, StorageChoice};
 use codex_miroir::now::Now;
+use codex_miroir::shared_cache::SharedSnapshots;
 use codex_miroir::store::BlobStore;
 use codex_miroir::store::deadline::Deadline;
 use codex_miroir::store::directory::DirectoryStore;
@@ -110,7 +111,9 @@ pub(crate) async fn inspect(config: &Config, user: &str, json: bool) -> Result<(
         pending_expiry: config.pending_expiry,
         mirrored_in: codex.git().ok().map(|git| git.mirrored_in().to_owned()),
     };
-    let report = admin::inspect(&*store, &user, &settings).await;
+    let shared = wiring::shared_snapshots(config, &described)?;
+    let shared = shared.as_ref().map(|it| it as &dyn SharedSnapshots);
+    let report = admin::inspect(&*store, shared, &user, &settings).await;
     match json {
         true => println!("{}", serde_json::to_string_pretty(&report)?),
         false => print!("storage: {described}\n{report}"),

@@ -14,7 +14,7 @@ use codex_miroir::github::{GitHubRepository, Transport};
 use codex_miroir::metrics::SharedCacheMetrics;
 use codex_miroir::now::Now;
 use codex_miroir::rules::Rules;
-use codex_miroir::shared_cache::{Hint, RedisCache, RedisSettings};
+use codex_miroir::shared_cache::{Hint, RedisCache, RedisSettings, RedisSnapshots};
 use codex_miroir::store::BlobStore;
 use codex_miroir::store::azure::{AzureConnection, AzureStore};
 use codex_miroir::store::directory::DirectoryStore;
@@ -94,6 +94,18 @@ pub(crate) fn shared_cache(
         hints,
         metrics,
     }))
+}
+
+/// What Redis has, for a command that doesn't serve, if a server is configured.
+pub(crate) fn shared_snapshots(
+    config: &Config,
+    store: &StoreName,
+) -> Result<Option<RedisSnapshots>, Failure> {
+    let Some(server) = &config.redis else {
+        return Ok(None);
+    };
+    let snapshots = RedisSnapshots::new(server.clone(), store.scope.clone(), &config.trust)?;
+    Ok(Some(snapshots))
 }
 
 /// The client of GitHub.

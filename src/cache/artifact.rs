@@ -33,7 +33,7 @@ pub struct Artifact {
     pub table: TaskTable,
 }
 
-/// Why a reader rejects an artifact and lists the files instead.
+/// Why a reader rejects an artifact, or what the shared cache has, and lists the files instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ArtifactRejection {
     /// The state document has write intents.

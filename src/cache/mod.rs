@@ -42,7 +42,7 @@ pub use memory::SnapshotMemory;
 pub use request::{Layer, Read, ReadRequest};
 pub use responses::{Encoding, PageBytes, PageFormat};
 pub use settings::CacheSettings;
-pub use shared_entry::{EntryAge, entry_age, is_publishable};
+pub use shared_entry::{EntryAge, entry_age, entry_rejection, is_publishable, is_readable};
 pub use snapshot::{Changed, Snapshot};
 
 impl Cache {

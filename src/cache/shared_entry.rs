@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 
-use super::artifact::{self, Artifact, artifact_bytes};
+use super::artifact::{self, Artifact, ArtifactRejection, artifact_bytes};
 use super::decide::VersionBounds;
 use super::settings::CacheSettings;
 use super::snapshot::Snapshot;
@@ -60,6 +60,29 @@ pub fn entry_age(
         confirmed: time.since(confirmed).filter(|_| is_known)? + skew,
         listed: time.since(stamp.listed)? + skew,
     })
+}
+
+/// Whether an entry's contents are whole, and of the format that this version reads.
+pub fn is_readable(entry: &SharedEntry, user: &UserId) -> bool {
+    entry.stamp.format == *FORMAT && unpack(entry, user, Rules::default()).is_some()
+}
+
+/// Why a reader that finds this state document at `time` by the server's clock takes nothing from a readable entry; `None`
+/// if it takes it. Without the document, one that was confirmed within the reader's bound may still be its answer.
+pub fn entry_rejection(
+    stamp: &Stamp,
+    time: ServerTime,
+    state: &State,
+    ttl: Duration,
+) -> Option<ArtifactRejection> {
+    let listed = time.since(stamp.listed).map(|age| age + CLOCK_SKEW);
+    let is_dated = stamp.confirmed <= time && listed.is_some_and(|age| age < ttl);
+    match () {
+        () if !state.pending.is_empty() => Some(ArtifactRejection::Pending),
+        () if stamp.version != state.version => Some(ArtifactRejection::OtherVersion),
+        () if !is_dated => Some(ArtifactRejection::Expired),
+        () => None,
+    }
 }
 
 /// Whether a snapshot with these bounds may be left for others: exact, at a state document with nothing pending.

@@ -32,8 +32,8 @@ use crate::write::Writer;
 
 pub use crate::cache::{
     Artifact, ArtifactRejection, Consistency, Encoding, Layer, PageBytes, PageFormat,
-    PartitionedListing, Read, ReadRequest, Snapshot, non_file_record, partition_listing,
-    unreadable_record,
+    PartitionedListing, Read, ReadRequest, Snapshot, entry_rejection, is_readable, non_file_record,
+    partition_listing, unreadable_record,
 };
 pub use crate::store::{BlobFormat, Requests};
 pub use crate::user_state::{

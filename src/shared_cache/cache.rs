@@ -14,6 +14,11 @@ use crate::user_state::Version;
 #[error("the shared cache is away")]
 pub struct Away;
 
+/// Why the server can't be asked, for an operator.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("Redis can't be asked: {0}")]
+pub struct NoAnswer(pub String);
+
 /// What came of a look-up, for the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LookupOutcome {
@@ -60,4 +65,20 @@ pub trait SharedCache: Send + Sync {
 
     /// Counts what came of a look-up.
     fn record(&self, outcome: LookupOutcome);
+}
+
+/// Users' snapshots, as an operator's commands see them: for a process that doesn't serve.
+#[async_trait]
+pub trait SharedSnapshots: Send + Sync {
+    /// The user's snapshot and the server's time.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    async fn look_up(&self, user: &UserId) -> Result<SharedReply, NoAnswer>;
+
+    /// Removes the user's snapshot. Returns whether there was one.
+    ///
+    /// # Errors
+    /// [`NoAnswer`]; it may be gone even so.
+    async fn remove(&self, user: &UserId) -> Result<bool, NoAnswer>;
 }

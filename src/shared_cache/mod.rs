@@ -7,12 +7,12 @@ mod clock;
 mod entry;
 mod redis;
 
-pub use cache::{Away, LookupOutcome, SharedCache};
+pub use cache::{Away, LookupOutcome, NoAnswer, SharedCache, SharedSnapshots};
 pub use clock::{CLOCK_SKEW, ServerClock, ServerTime};
 pub use entry::{
     Hint, Published, ReplaceStep, SharedBody, SharedEntry, SharedReply, Stamp, decide_replace,
 };
 pub use redis::{
-    BadRedisClient, Breaker, CallResult, HealthLine, RedisCache, RedisSettings, object_id,
-    parse_hint, reconnect_pause,
+    BadRedisClient, Breaker, CallResult, HealthLine, RedisCache, RedisSettings, RedisSnapshots,
+    object_id, parse_hint, reconnect_pause,
 };

@@ -7,6 +7,7 @@ mod breaker;
 mod connection;
 mod link;
 mod login;
+mod snapshots;
 mod supervisor;
 mod wire;
 
@@ -35,6 +36,7 @@ use crate::user_state::Version;
 pub use self::breaker::{Breaker, CallResult, HealthLine, reconnect_pause};
 pub use self::connection::BadRedisClient;
 pub use self::login::object_id;
+pub use self::snapshots::RedisSnapshots;
 pub use self::wire::parse_hint;
 
 /// Replaces a snapshot, or not.

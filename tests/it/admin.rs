@@ -8,6 +8,7 @@ mod inspect;
 mod interrupted;
 mod printed;
 mod requests;
+mod shared;
 
 use serde_json::json;
 

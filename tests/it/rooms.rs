@@ -14,7 +14,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "admin",
         &[
-            "codex", "config", "git_sync", "owners", "store", "task", "now", "user",
+            "codex",
+            "config",
+            "git_sync",
+            "owners",
+            "shared_cache",
+            "store",
+            "task",
+            "now",
+            "user",
         ],
     ),
     (

@@ -6,8 +6,8 @@ use std::time::Instant;
 use async_trait::async_trait;
 use codex_miroir::now::Now;
 use codex_miroir::shared_cache::{
-    Away, Hint, LookupOutcome, Published, ServerTime, SharedBody, SharedCache, SharedEntry,
-    SharedReply, Stamp,
+    Away, Hint, LookupOutcome, NoAnswer, Published, ServerTime, SharedBody, SharedCache,
+    SharedEntry, SharedReply, SharedSnapshots, Stamp,
 };
 use codex_miroir::user::UserId;
 use codex_miroir::user_state::Version;
@@ -172,5 +172,19 @@ impl SharedCache for SharedServer {
 
     fn record(&self, lookup: LookupOutcome) {
         self.state().lookups.push(lookup);
+    }
+}
+
+#[async_trait]
+impl SharedSnapshots for SharedServer {
+    async fn look_up(&self, user: &UserId) -> Result<SharedReply, NoAnswer> {
+        let reply = self.get(user).await;
+        reply.map_err(|_| NoAnswer("it is away".to_owned()))
+    }
+
+    async fn remove(&self, user: &UserId) -> Result<bool, NoAnswer> {
+        let state = self.call("remove");
+        let mut state = state.map_err(|_| NoAnswer("it is away".to_owned()))?;
+        Ok(state.model.entries.remove(user).is_some())
     }
 }

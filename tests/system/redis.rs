@@ -1,5 +1,6 @@
 //! The client of the shared cache, alone, against real servers.
 
+mod commands;
 mod identity;
 mod outages;
 mod processes;

@@ -12,9 +12,11 @@ use super::seen::{SeenFiles, SeenUser};
 use crate::admin::words::escaped;
 use crate::codex::{
     Artifact, ArtifactRejection, ChangeKind, NewerFormat, PendingFile, PendingOp, State,
+    entry_rejection, is_readable,
 };
 use crate::git_sync::{RemovedFiles, UserSyncState, unpushed_names};
 use crate::owners::OwnerFile;
+use crate::shared_cache::{NoAnswer, ServerTime, SharedEntry, SharedReply};
 use crate::store::{Blob, BlobKey, StoreError};
 use crate::task::{ContentView, FileName, FileView};
 use crate::user::UserId;
@@ -60,8 +62,12 @@ pub fn judge(seen: SeenUser, settings: &InspectSettings) -> InspectReport {
         .ok()
         .and_then(|raw| unpushed(&git, raw, &removed, settings));
     let leftovers = seen.paths.map(|paths| leftovers(paths, &seen.user));
+    let shared = seen.shared.map(|reply| {
+        let readable = shared_entry(reply, &seen.user);
+        readable.map(|(entry, time)| judge_entry(&entry, time, state.as_ref().ok(), settings))
+    });
     let artifact = artifact.map(|it| judge_artifact(&it, state.as_ref().ok(), seen.date, settings));
-    InspectReport(vec![
+    let mut parts = vec![
         ("userId", json!(seen.user.as_str())),
         ("askedAt", json!(seen.date)),
         ("movedMeanwhile", json!(seen.state_changed)),
@@ -76,7 +82,12 @@ pub fn judge(seen: SeenUser, settings: &InspectSettings) -> InspectReport {
         ("unpushed", json!(unpushed)),
         ("queue", listed(seen.hint.map(|blob| Some(hint(&blob?))))),
         ("leftovers", listed(leftovers)),
-    ])
+    ];
+    if let Some(shared) = shared {
+        let before = parts.iter().position(|(name, _)| *name == "differences");
+        parts.insert(before.unwrap_or_default(), ("redis", part(shared)));
+    }
+    InspectReport(parts)
 }
 
 /// `parse` says what is wrong with a damaged blob, and what follows.
@@ -177,15 +188,7 @@ fn judge_artifact(
     settings: &InspectSettings,
 ) -> Value {
     let rejection = |(state, date)| artifact.rejection(state, date, settings.artifact_ttl);
-    let reason = match state.zip(date).map(rejection) {
-        None => Some("there is no state document"),
-        Some(None) => None,
-        Some(Some(ArtifactRejection::Pending)) => Some("a write intent is pending"),
-        Some(Some(ArtifactRejection::OtherVersion)) => Some("the state is at another version"),
-        Some(Some(ArtifactRejection::Expired)) => {
-            Some("it is past CODEX_ARTIFACT_TTL_SECONDS, or from the future")
-        }
-    };
+    let reason = rejection_reason(state.zip(date).map(rejection));
     let age = date.and_then(|date| artifact.age(date));
     json!({
         "builtBy": artifact.built_by,
@@ -193,6 +196,59 @@ fn judge_artifact(
         "cacheCreatedAt": artifact.listed_at,
         "ageSeconds": age.map(|age| age.as_secs()),
         "files": artifact.table.len(),
+        "taken": reason.is_none(),
+        "reason": reason,
+    })
+}
+
+/// `None` if there is no state document to judge by.
+fn rejection_reason(rejection: Option<Option<ArtifactRejection>>) -> Option<&'static str> {
+    match rejection {
+        None => Some("there is no state document"),
+        Some(None) => None,
+        Some(Some(ArtifactRejection::Pending)) => Some("a write intent is pending"),
+        Some(Some(ArtifactRejection::OtherVersion)) => Some("the state is at another version"),
+        Some(Some(ArtifactRejection::Expired)) => {
+            Some("it is past CODEX_ARTIFACT_TTL_SECONDS, or from the future")
+        }
+    }
+}
+
+/// The entry that the shared cache has, and its clock.
+fn shared_entry(
+    reply: Result<SharedReply, NoAnswer>,
+    user: &UserId,
+) -> Found<(SharedEntry, ServerTime)> {
+    let entry = reply.map(|reply| Some((reply.entry?, reply.time)));
+    found(entry, |(entry, time)| match is_readable(&entry, user) {
+        true => Ok((entry, time)),
+        false => Err("It is damaged or of another format, and is ignored."),
+    })
+}
+
+/// The entry's stamp, and why a read that finds this state document wouldn't use it.
+fn judge_entry(
+    entry: &SharedEntry,
+    time: ServerTime,
+    state: Option<&State>,
+    settings: &InspectSettings,
+) -> Value {
+    let SharedEntry { stamp, body } = entry;
+    let rejection = |state| entry_rejection(stamp, time, state, settings.artifact_ttl);
+    let is_behind = state.is_some_and(|state| stamp.version < state.version);
+    let reason = match state.map(rejection) {
+        Some(Some(ArtifactRejection::OtherVersion)) if is_behind => {
+            Some("it is behind the state document")
+        }
+        rejection => rejection_reason(rejection),
+    };
+    let seconds_since = |then| time.since(then).map(|age| age.as_secs());
+    json!({
+        "version": stamp.version,
+        "etag": stamp.etag.as_str(),
+        "confirmedSecondsAgo": seconds_since(stamp.confirmed),
+        "listedSecondsAgo": seconds_since(stamp.listed),
+        "bytes": body.state.len() + body.index.len(),
         "taken": reason.is_none(),
         "reason": reason,
     })

@@ -13,7 +13,7 @@ use crate::admin::words::escaped;
 pub struct InspectReport(pub(super) Vec<(&'static str, Value)>);
 
 impl InspectReport {
-    /// Whether the store returned everything.
+    /// Whether everything could be read.
     pub fn is_complete(&self) -> bool {
         let have_failed = |part: &Value| part["failed"].as_array().is_some_and(|it| !it.is_empty());
         let mut parts = self.0.iter();

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use futures::future::OptionFuture;
 use futures::stream::{self, StreamExt};
 
 use crate::admin::storage::{CONCURRENT_READS, names};
 use crate::codex::{PartitionedListing, non_file_record, partition_listing, unreadable_record};
 use crate::owners::spellings;
+use crate::shared_cache::{NoAnswer, SharedReply, SharedSnapshots};
 use crate::store::{
     Blob, BlobKey, BlobStore, BlobStoreExt, GetIf, ListedBlob, Prefix, StoreError, StoreResponse,
     WriteIds,
@@ -28,6 +30,8 @@ pub struct SeenUser {
     pub state: FoundBlob,
     /// The artifact.
     pub artifact: FoundBlob,
+    /// What the shared cache has; `None` without one.
+    pub shared: Option<Result<SharedReply, NoAnswer>>,
     /// `owner.json`.
     pub owner: FoundBlob,
     /// `git.json`.
@@ -58,14 +62,20 @@ pub struct SeenFiles {
 }
 
 /// Reads everything: the state first and again last, to detect a write in between.
-pub async fn look(store: &dyn BlobStore, user: &UserId) -> SeenUser {
+pub async fn look(
+    store: &dyn BlobStore,
+    shared: Option<&dyn SharedSnapshots>,
+    user: &UserId,
+) -> SeenUser {
+    let shared = OptionFuture::from(shared.map(|shared| shared.look_up(user)));
     let key = BlobKey::state(user);
     let (state, date) = match store.get(&key, GetIf::Any).await {
         Ok(StoreResponse { value, date }) => (Ok(value.into_blob()), Some(date)),
         Err(error) => (Err(error), None),
     };
-    let (artifact, owner, git, hint, raw, paths, spellings) = tokio::join!(
+    let (artifact, shared, owner, git, hint, raw, paths, spellings) = tokio::join!(
         read(store, BlobKey::artifact(user)),
+        shared,
         read(store, BlobKey::owner(user)),
         read(store, BlobKey::git(user)),
         read(store, BlobKey::hint(user)),
@@ -84,6 +94,7 @@ pub async fn look(store: &dyn BlobStore, user: &UserId) -> SeenUser {
         date,
         state,
         artifact,
+        shared,
         owner,
         git,
         hint,

@@ -180,9 +180,17 @@ where
 pub(super) async fn in_time<T>(
     call: impl Future<Output = Result<T, RedisError>>,
 ) -> Result<T, RedisCallError> {
-    match timeout(COMMAND_TIMEOUT, call).await {
+    within(COMMAND_TIMEOUT, call).await
+}
+
+/// Waits for a command's answer, at most so long.
+pub(super) async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, RedisError>>,
+) -> Result<T, RedisCallError> {
+    match timeout(limit, call).await {
         Ok(answer) => Ok(answer?),
-        Err(_) => Err(RedisCallError::Timeout(COMMAND_TIMEOUT)),
+        Err(_) => Err(RedisCallError::Timeout(limit)),
     }
 }
 

@@ -80,6 +80,24 @@ pub(super) fn parse_get(
     Ok(parse_time(time.extract_error()?).map(|time| (entry, time)))
 }
 
+/// Removes a key.
+pub(super) fn remove(key: &str) -> Pipeline {
+    let mut commands = redis::pipe();
+    commands.cmd("DEL").arg(key);
+    commands
+}
+
+/// The answer to [`remove`]: whether it was there. `None` if it can't be made out.
+pub(super) fn parse_removed(answers: Vec<Value>) -> RedisResult<Option<bool>> {
+    let Some([removed]) = array(Value::Array(answers)) else {
+        return Ok(None);
+    };
+    Ok(match removed.extract_error()? {
+        Value::Int(removed) => Some(removed > 0),
+        _ => None,
+    })
+}
+
 /// A hash with all fields, in their proper form.
 fn parse_entry(fields: Value) -> Option<SharedEntry> {
     let [format, version, etag, listed, confirmed, state, index] = array(fields)?;

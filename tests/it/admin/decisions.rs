@@ -345,6 +345,7 @@ proptest! {
             user: anna(),
             date: (dated && state.is_ok()).then(date),
             state, artifact, owner, git, hint,
+            shared: None,
             raw: Ok(files(&records, &[])),
             spellings: Ok(vec![]),
             paths: Ok(vec![]),

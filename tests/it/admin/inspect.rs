@@ -21,7 +21,7 @@ fn settings(mirrored_in: Option<&str>) -> InspectSettings {
 }
 
 async fn inspect(store: &dyn BlobStore) -> InspectReport {
-    admin::inspect(store, &anna(), &settings(Some(PLACE))).await
+    admin::inspect(store, None, &anna(), &settings(Some(PLACE))).await
 }
 
 fn json(report: &InspectReport) -> Value {
@@ -309,10 +309,10 @@ async fn control_characters_of_others_do_not_reach_the_terminal() {
 #[tokio::test]
 async fn without_github_mode_unpushed_is_only_told_by_what_is_noted() {
     let scene = Scene::with_tasks(2);
-    let report = admin::inspect(&scene.store, &anna(), &settings(None)).await;
+    let report = admin::inspect(&scene.store, None, &anna(), &settings(None)).await;
     assert_eq!(json(&report)["unpushed"], json!(null));
     in_git(&scene, &[]);
-    let report = admin::inspect(&scene.store, &anna(), &settings(None)).await;
+    let report = admin::inspect(&scene.store, None, &anna(), &settings(None)).await;
     assert_eq!(
         json(&report)["unpushed"],
         json!(["0000-Aufgabe.md", "0001-Aufgabe.md"])

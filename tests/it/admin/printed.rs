@@ -78,7 +78,7 @@ fn rare() -> Scene {
 #[tokio::test]
 async fn rare_parts_are_printed() {
     let scene = rare();
-    let report = admin::inspect(&scene.store, &anna(), &SETTINGS).await;
+    let report = admin::inspect(&scene.store, None, &anna(), &SETTINGS).await;
     assert_snapshot!(report.to_string(), @r"
     userId: anna
     askedAt: 2026-03-09T07:00:00Z
@@ -307,7 +307,7 @@ async fn an_artifact_and_what_differs_from_it_are_serialised() {
     looking
         .line
         .lose_next("get", &format!("{RAW}0003"), Loss::Request);
-    let report = admin::inspect(&looking.requests, &anna(), &mirrored_elsewhere()).await;
+    let report = admin::inspect(&looking.requests, None, &anna(), &mirrored_elsewhere()).await;
     assert_snapshot!(report.to_string(), @"
     userId: anna
     askedAt: 2026-03-09T08:06:40Z
@@ -478,7 +478,7 @@ async fn folders_in_other_letter_cases_are_printed_with_their_owners() {
     scene
         .store
         .foreign_write("raw/ANNA/tasks/0000-A.md", task("A").as_bytes());
-    let report = admin::inspect(&scene.store, &anna(), &SETTINGS).await;
+    let report = admin::inspect(&scene.store, None, &anna(), &SETTINGS).await;
     assert_snapshot!(report.to_string(), @"
     userId: anna
     askedAt: 2026-03-09T07:00:00Z
@@ -515,7 +515,7 @@ async fn folders_in_other_letter_cases_are_printed_with_their_owners() {
 #[tokio::test]
 async fn nothing_is_printed_as_nothing() {
     let scene = Scene::new();
-    let report = admin::inspect(&scene.store, &anna(), &SETTINGS).await;
+    let report = admin::inspect(&scene.store, None, &anna(), &SETTINGS).await;
     assert_snapshot!(report.to_string(), @"
     userId: anna
     askedAt: 2026-03-09T07:00:00Z
@@ -536,7 +536,7 @@ async fn nothing_is_printed_as_nothing() {
         mirrored_in: Some(PLACE.to_owned()),
         ..SETTINGS
     };
-    let report = admin::inspect(&scene.store, &anna(), &here).await;
+    let report = admin::inspect(&scene.store, None, &anna(), &here).await;
     assert_json_snapshot!(report, @r#"
     {
       "userId": "anna",
@@ -573,7 +573,7 @@ async fn nothing_is_printed_as_nothing() {
     "#);
     scene.store.foreign_write(STATE, b"{}");
     scene.store.foreign_write(ARTIFACT, b"{}");
-    let report = admin::inspect(&scene.store, &anna(), &SETTINGS).await;
+    let report = admin::inspect(&scene.store, None, &anna(), &SETTINGS).await;
     assert_snapshot!(report.to_string(), @"
     userId: anna
     askedAt: 2026-03-09T07:00:00Z

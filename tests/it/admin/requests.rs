@@ -56,7 +56,7 @@ async fn held() -> Scene {
 async fn the_reading_commands_send_these_requests() {
     let scene = held().await;
     let looking = scene.instance();
-    admin::inspect(&looking.requests, &anna(), &SETTINGS).await;
+    admin::inspect(&looking.requests, None, &anna(), &SETTINGS).await;
     assert_snapshot!(sent(&looking.requests), @"
     get state/anna/state.json
     get artifacts/anna/timeline.json

@@ -148,7 +148,7 @@ async fn where_there_are_two_folders_each_login_has_its_own_and_inspect_says_so(
         mirrored_in: None,
     };
     let anna = crate::support::scene::anna();
-    let report = admin::inspect(&town.scene.store, &anna, &settings).await;
+    let report = admin::inspect(&town.scene.store, None, &anna, &settings).await;
     let text = report.to_string();
     let told: Vec<&str> = text
         .lines()
