@@ -14,7 +14,7 @@ use codex_miroir::admin::{self, AdminError, Deletion, InspectSettings, Storage};
 use codex_miroir::codex::{Codex, CodexSettings};
 use codex_miroir::config::{Config, ConfigError, StorageChoice};
 use codex_miroir::now::Now;
-use codex_miroir::shared_cache::SharedSnapshots;
+use codex_miroir::shared_cache::{RedisSnapshots, SharedSnapshots};
 use codex_miroir::store::BlobStore;
 use codex_miroir::store::deadline::Deadline;
 use codex_miroir::store::directory::DirectoryStore;
@@ -166,6 +166,10 @@ async fn preview_deletion(config: &Config, user: &UserId) -> Result<(), Failure>
     }
     let in_git = held.in_git(user);
     print!("storage    {described}\nuser       {user}\n{held}");
+    if let Some(server) = &config.redis {
+        let server = server.address();
+        println!("redis      what {server} has of the user, if anything");
+    }
     println!("\nThis would be deleted. What remains: {in_git}");
     println!(
         "Nothing was removed. To remove it: codex-miroir user delete {user} --yes-delete {user}"
@@ -183,10 +187,11 @@ async fn delete(config: &Config, user: UserId, despite_git: bool) -> Result<(), 
     };
     let codex = Codex::new(Arc::clone(&store), settings);
     let store = Deadline::wrap(&store, CALL_LIMIT);
+    let shared = wiring::shared_snapshots(config, &described)?;
     let before = admin::holdings(&*store, &user).await?;
     if before.is_empty() {
         println!("{described}: nothing is stored for {user}");
-        return Ok(());
+        return delete_shared(shared, &user).await;
     }
     let deletion = Deletion {
         user,
@@ -203,6 +208,14 @@ async fn delete(config: &Config, user: UserId, despite_git: bool) -> Result<(), 
     println!("{described}: {removed} blobs of {user} removed. What remains:");
     for sentence in report.describe_remaining(user, &before, storage) {
         println!("- {sentence}");
+    }
+    delete_shared(shared, user).await
+}
+
+/// The last step: also where an earlier run has removed everything else.
+async fn delete_shared(shared: Option<RedisSnapshots>, user: &UserId) -> Result<(), Failure> {
+    if let Some(shared) = shared {
+        println!("{}", admin::delete_shared(&shared, user).await?);
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use super::storage::{UserFolder, change, names, now, readable, write_all};
 use crate::codex::{Codex, Consistency, FileOp, ReadRequest, State, TaskError};
 use crate::git_sync::{Mirrored, UserSyncState, forget_mirrored, mirrored};
 use crate::now::Now;
+use crate::shared_cache::SharedSnapshots;
 use crate::store::{
     Blob, BlobKey, BlobStore, BlobStoreExt, DeleteOutcome, ETag, ListedBlob, Prefix,
 };
@@ -68,6 +69,21 @@ pub async fn delete(
         }
         Err(error) => Err(error),
     }
+}
+
+/// Removes the user's snapshot from the cache that instances share, after the blobs: until then an instance may leave it
+/// there again. Says what was done.
+///
+/// # Errors
+/// [`AdminError::InShared`].
+pub async fn delete_shared(
+    shared: &dyn SharedSnapshots,
+    user: &UserId,
+) -> Result<&'static str, AdminError> {
+    Ok(match shared.remove(user).await? {
+        true => "In Redis: the snapshot that instances share is removed.",
+        false => "In Redis: nothing.",
+    })
 }
 
 /// A running deletion.

@@ -1,6 +1,7 @@
 //! Why a command failed.
 
 use crate::codex::{Refusal, TaskError};
+use crate::shared_cache::NoAnswer;
 use crate::store::StoreError;
 use crate::user::UserId;
 
@@ -42,6 +43,11 @@ pub enum AdminError {
     /// `delete`: a request failed on the way. What was removed until then stays removed.
     #[error("{0}; run the same command again to remove the rest")]
     Interrupted(Box<AdminError>),
+    /// `delete`: the storage's part is done, and the snapshot that instances share may be left.
+    #[error(
+        "{0}, so a snapshot of the user may be left there for up to CODEX_ARTIFACT_TTL_SECONDS; run the same command again to remove it"
+    )]
+    InShared(#[from] NoAnswer),
     /// `delete`: `git.json` lists so many files, and `--despite-git` isn't given.
     #[error(
         "by git.json, Git holds {0} of the user's files, which a sync would import again: remove them there first, or add --despite-git"

@@ -9,7 +9,7 @@ pub mod rebind;
 mod storage;
 mod words;
 
-pub use delete::{Deletion, DeletionReport, Holdings, Storage, delete, holdings};
+pub use delete::{Deletion, DeletionReport, Holdings, Storage, delete, delete_shared, holdings};
 pub use error::AdminError;
 pub use export::{Export, export};
 pub use import::{ImportReport, import};

@@ -1,8 +1,8 @@
-//! What `inspect` tells of the cache that instances share.
+//! What `inspect` tells of the cache that instances share, and what a deletion removes from it.
 
 use std::time::Duration;
 
-use codex_miroir::admin::{self, InspectReport, InspectSettings};
+use codex_miroir::admin::{self, AdminError, InspectReport, InspectSettings};
 use codex_miroir::cache::entry_rejection;
 use codex_miroir::codex::{ArtifactRejection, State, Version};
 use codex_miroir::shared_cache::{CLOCK_SKEW, ServerTime, SharedBody, SharedEntry, Stamp};
@@ -142,6 +142,25 @@ async fn a_snapshot_of_a_user_without_blobs_is_told() {
     assert!(inspect(&scene, &server).await.is_there());
     server.set_entry(None);
     assert!(!inspect(&scene, &server).await.is_there());
+}
+
+#[tokio::test]
+async fn a_deletion_removes_the_snapshot_or_says_why_it_may_be_left() {
+    let (_scene, server) = read_once().await;
+    server.set_away(true);
+    let error = admin::delete_shared(&server, &anna()).await.unwrap_err();
+    assert!(matches!(error, AdminError::InShared(_)), "{error}");
+    assert_snapshot!(error, @"Redis can't be asked: it is away, so a snapshot of the user may be left there for up to CODEX_ARTIFACT_TTL_SECONDS; run the same command again to remove it");
+    server.set_away(false);
+    assert!(server.entry().is_some());
+    let said = admin::delete_shared(&server, &anna()).await.unwrap();
+    assert_eq!(
+        said,
+        "In Redis: the snapshot that instances share is removed."
+    );
+    assert_eq!(server.entry(), None);
+    let said = admin::delete_shared(&server, &anna()).await.unwrap();
+    assert_eq!(said, "In Redis: nothing.");
 }
 
 fn stamp(version: u64, listed: u64, confirmed: u64) -> Stamp {

@@ -83,3 +83,38 @@ fn inspect_tells_what_the_server_has_or_why_it_cannot_be_asked() {
     let away = redis(&inspect(&url(&server), "local"));
     assert_eq!(away["status"], "unreadable", "{away}");
 }
+
+#[test]
+fn a_deletion_removes_the_snapshot_and_can_be_repeated_until_the_server_is_back() {
+    let mut server = RedisServer::with_password("geheim");
+    let (folder, service) = published(&server);
+    // So that nobody publishes again.
+    drop(service);
+    let delete = || {
+        let confirmed = ["user", "delete", "local", "--yes-delete", "local"];
+        run(folder.path(), &url(&server), &confirmed)
+    };
+    let preview = run(folder.path(), &url(&server), &["user", "delete", "local"]);
+    let port = server.port();
+    let line = format!("\nredis      what 127.0.0.1:{port} has of the user, if anything\n");
+    assert!(text(&preview.stdout).contains(&line) && keys(&server) == 1);
+    let done = delete();
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert!(
+        text(&done.stdout).ends_with("In Redis: the snapshot that instances share is removed.\n")
+    );
+    assert_eq!(keys(&server), 0);
+    let again = delete();
+    assert!(again.status.success(), "{}", text(&again.stderr));
+    assert!(text(&again.stdout).ends_with("In Redis: nothing.\n"));
+    let address = url(&server);
+    server.kill();
+    let confirmed = ["user", "delete", "local", "--yes-delete", "local"];
+    let away = run(folder.path(), &address, &confirmed);
+    assert_eq!(away.status.code(), Some(1));
+    let said = text(&away.stderr);
+    assert!(
+        said.contains("Redis can't be asked: ") && !said.contains("geheim"),
+        "{said}"
+    );
+}
