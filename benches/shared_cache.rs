@@ -1,6 +1,6 @@
 //! What the cache that instances share saves, with a Redis server on loopback: the first read at another instance after a
-//! change, how long a change stays unseen there, and the storage requests that reads cost at a fixed rate of arrivals.
-//! Needs `redis-server`.
+//! change, how long a change stays unseen there, reads and writes while the server hangs, refuses or is full, and the
+//! storage requests that reads cost at a fixed rate of arrivals. Needs `redis-server`.
 //!
 //! `cargo bench --bench shared_cache -- [changes, default 200] [seconds of each rate, default 60]`
 #![allow(
@@ -57,6 +57,10 @@ struct RedisServer {
 
 impl RedisServer {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(settings: &[&str]) -> Self {
         let free = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
@@ -69,10 +73,17 @@ impl RedisServer {
                 "--port",
                 &port.to_string(),
             ])
+            .args(settings)
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server is installed");
         Self { process, port }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.process.id().to_string();
+        let sent = Command::new("kill").args([name, &id]).status();
+        assert!(sent.unwrap().success());
     }
 
     fn config(&self) -> RedisConfig {
@@ -271,6 +282,55 @@ async fn first_reads(changes: usize, server: Option<&RedisServer>) {
     print_times("until it is in a read without the version", times);
 }
 
+/// Pairs of instances, one with a faulty server and one without any: medians of the ratios of the 99th percentiles.
+async fn with_a_faulty_server(name: &str, server: &RedisServer, break_it: impl Fn(&RedisServer)) {
+    const PAIRS: usize = 7;
+    let folder = tempfile::tempdir().unwrap();
+    write_tasks(folder.path(), 1, 50);
+    let store = Arc::new(DirectoryStore::open(folder.path(), Utc::now).unwrap());
+    let store: Arc<dyn BlobStore> = Arc::new(LaterStore::slow(store, CALL_LATENCY));
+    // Memory answers nothing, so that every read asks further.
+    let faulty = instance(&store, Duration::ZERO, Some(server)).await;
+    let alone = instance(&store, Duration::ZERO, None).await;
+    break_it(server);
+    // The server is left alone after three failures.
+    for codex in [&faulty, &alone] {
+        p99_of_reads_and_writes(codex, 5).await;
+    }
+    let mut ratios = [vec![], vec![]];
+    for _ in 0..PAIRS {
+        let with = p99_of_reads_and_writes(&faulty, 100).await;
+        let without = p99_of_reads_and_writes(&alone, 100).await;
+        for (ratios, (with, without)) in ratios.iter_mut().zip(with.into_iter().zip(without)) {
+            ratios.push(with / without);
+        }
+    }
+    let [reads, writes] = ratios.map(|mut ratios| {
+        ratios.sort_by(f64::total_cmp);
+        ratios[PAIRS / 2]
+    });
+    println!("  {name:<8} p99 with it, of that without: reads {reads:.3}, writes {writes:.3}");
+}
+
+/// Of so many reads, and of half as many writes, in milliseconds.
+async fn p99_of_reads_and_writes(codex: &Codex, reads: usize) -> [f64; 2] {
+    let mut times = [vec![], vec![]];
+    for _ in 0..reads {
+        let began = Instant::now();
+        let read = codex.reader().week(&request(person(0), None)).await;
+        read.unwrap();
+        times[0].push(began.elapsed());
+    }
+    for count in 0..reads / 2 {
+        let began = Instant::now();
+        change(codex, person(0), None, count as u64).await;
+        times[1].push(began.elapsed());
+        // Until nothing is pending any more.
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    times.map(|mut times| percentile(&mut times, 99))
+}
+
 /// Storage requests that the reads of `seconds` cost, for a thousand of them; the first `warm` seconds aren't counted.
 async fn requests_per_thousand_reads(
     (warm, seconds): (u64, u64),
@@ -343,6 +403,14 @@ fn main() {
         let server = RedisServer::start();
         first_reads(changes, None).await;
         first_reads(changes, Some(&server)).await;
+        println!("With a faulty server, each storage call {CALL_LATENCY:?}");
+        let hangs = |server: &RedisServer| server.signal("-STOP");
+        with_a_faulty_server("hangs", &RedisServer::start(), hangs).await;
+        let refuses = |server: &RedisServer| server.signal("-KILL");
+        with_a_faulty_server("refuses", &RedisServer::start(), refuses).await;
+        let full = ["--maxmemory", "1mb", "--maxmemory-policy", "noeviction"];
+        let stays = |_: &RedisServer| {};
+        with_a_faulty_server("is full", &RedisServer::start_with(&full), stays).await;
         println!("{PEOPLE} people, {INSTANCES} instances, one change in 20 requests");
         let (five, sixty) = (Duration::from_secs(5), Duration::from_secs(60));
         let without = requests_per_thousand_reads((15, seconds), five, None).await;
