@@ -120,10 +120,9 @@ impl EditorWatch {
         user: &UserId,
         files: Option<BTreeSet<String>>,
     ) -> Result<bool, StoreError> {
-        // Without a snapshot or artifact the next read lists the files in any case.
         let Some(known) = self.known_files(user).await? else {
             // The next read lists the files, unless it finds a snapshot of before in the shared cache.
-            return Ok(self.cache.is_shared());
+            return Ok(self.cache.is_shared() && self.has_state(user).await?);
         };
         let files = match files {
             Some(files) => files,
@@ -131,11 +130,15 @@ impl EditorWatch {
         };
         for file in files.iter().filter(|it| is_task_file_candidate(it)) {
             if self.is_foreign_edit(user, file, &known).await? {
-                // A rebuild would recreate the state of a deleted user.
-                return Ok(self.store.read(&BlobKey::state(user)).await?.is_some());
+                return self.has_state(user).await;
             }
         }
         Ok(false)
+    }
+
+    /// Whether the user has a state: without one a rebuild would make one anew, of a deleted user, say.
+    async fn has_state(&self, user: &UserId) -> Result<bool, StoreError> {
+        Ok(self.store.read(&BlobKey::state(user)).await?.is_some())
     }
 
     async fn known_files(&self, user: &UserId) -> Result<Option<Arc<TaskTable>>, StoreError> {

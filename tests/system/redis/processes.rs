@@ -157,3 +157,31 @@ fn a_saved_file_shows_in_a_process_that_finds_an_older_snapshot() {
     std::fs::write(tasks.join("0000-Neu.md"), task("Neu")).unwrap();
     eventually("it is shown", || second.get("/codex").body.contains("Neu"));
 }
+
+/// The watch of the folder makes nobody's state anew: a deleted user's folder changes, too.
+#[test]
+fn a_file_of_somebody_without_a_state_makes_none() {
+    let server = RedisServer::start(&[]);
+    let url = format!("redis://127.0.0.1:{}", server.port());
+    let folder = tempfile::tempdir().unwrap();
+    for user in ["anna", "local"] {
+        std::fs::create_dir_all(folder.path().join(format!("raw/{user}/tasks"))).unwrap();
+    }
+    let service = start_over(folder.path(), &url);
+    assert_eq!(service.get("/codex").status, 200);
+    eventually("it watches", || {
+        !lines(&service, "watching the folder").is_empty()
+    });
+    let save = |user: &str| {
+        let path = folder.path().join(format!("raw/{user}/tasks/0000-Neu.md"));
+        std::fs::write(path, task("Neu")).unwrap();
+    };
+    // Handled in this order, together or one by one.
+    save("anna");
+    save("local");
+    eventually("the watch has seen both", || {
+        service.get("/codex").body.contains("Neu")
+    });
+    let state = folder.path().join("state/anna/state.json");
+    assert!(!state.exists());
+}
