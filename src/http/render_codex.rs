@@ -102,10 +102,6 @@ pub(super) async fn render_codex(State(app): State<App>, request: Request) -> Re
             let answer = week(&app, read_request, request.uri().query(), headers).await;
             let answer = answer.map_err(|error| error.into_page_for(headers));
             let mut response = answer.into_response();
-            if app.codex.hears_hints() {
-                let headers = response.headers_mut();
-                headers.insert(X_CODEX_HINTS, HeaderValue::from_static("on"));
-            }
             if let Some(renewal) = renewal {
                 renewal.add_to(&mut response);
             }
@@ -126,6 +122,7 @@ async fn week(
 ) -> Answer {
     let query = CodexQuery::of(query, headers)?;
     let codex = app.codex.reader();
+    let hears_hints = app.codex.hears_hints();
     if query.nocache {
         read_request.consistency = Consistency::Rebuilt;
     }
@@ -138,12 +135,20 @@ async fn week(
             query.format,
             Encoding::Identity,
             page,
+            hears_hints,
         ));
     }
     let read = codex.week(&read_request).await?;
     let encoding = accepted_encoding(headers);
     let page = codex.page(&read.entry, query.format, encoding);
-    Ok(respond(headers, &read, query.format, encoding, page))
+    Ok(respond(
+        headers,
+        &read,
+        query.format,
+        encoding,
+        page,
+        hears_hints,
+    ))
 }
 
 /// `text` is digits or a quoted tag, so it is always a valid header value.
@@ -205,10 +210,11 @@ fn respond(
     format: PageFormat,
     encoding: Encoding,
     page: PageBytes,
+    hears_hints: bool,
 ) -> Response {
     let templates = match format {
-        PageFormat::Json => &JSON_HEADERS,
-        PageFormat::Html(_) => &HTML_HEADERS,
+        PageFormat::Json => &JSON_HEADERS[usize::from(hears_hints)],
+        PageFormat::Html(_) => &HTML_HEADERS[usize::from(hears_hints)],
     };
     let etag = header_value(page.etag);
     let tag = ascii(&etag).unwrap_or_default();
@@ -260,21 +266,31 @@ struct HeaderTemplates {
 /// The headers that differ from response to response, in a template's order.
 const OWN: [HeaderName; 4] = [ETAG, X_CODEX_VERSION, X_REQUEST_ID, CONTENT_LENGTH];
 
-static JSON_HEADERS: LazyLock<HeaderTemplates> =
-    LazyLock::new(|| HeaderTemplates::new("Accept-Encoding", vec![(CONTENT_TYPE, JSON)]));
+/// Without and with [`X_CODEX_HINTS`].
+static JSON_HEADERS: LazyLock<[HeaderTemplates; 2]> =
+    LazyLock::new(|| HeaderTemplates::pair("Accept-Encoding", vec![(CONTENT_TYPE, JSON)]));
 
-static HTML_HEADERS: LazyLock<HeaderTemplates> = LazyLock::new(|| {
+static HTML_HEADERS: LazyLock<[HeaderTemplates; 2]> = LazyLock::new(|| {
     let content_headers = vec![
         (CONTENT_TYPE, HTML),
         // Only the inline style sheet: no script, no frame, nothing loaded.
         (CONTENT_SECURITY_POLICY, page_policy(STYLESHEET)),
     ];
-    HeaderTemplates::new("Accept-Encoding, Accept-Language", content_headers)
+    HeaderTemplates::pair("Accept-Encoding, Accept-Language", content_headers)
 });
 
 impl HeaderTemplates {
-    /// `content_headers` are those of responses with a body.
-    fn new(vary: &'static str, content_headers: Vec<(HeaderName, HeaderValue)>) -> Self {
+    /// Without and with [`X_CODEX_HINTS`]; `content_headers` are those of responses with a body.
+    fn pair(vary: &'static str, content_headers: Vec<(HeaderName, HeaderValue)>) -> [Self; 2] {
+        let hints = (X_CODEX_HINTS, HeaderValue::from_static("on"));
+        [None, Some(hints)].map(|hints| Self::new(vary, &content_headers, hints))
+    }
+
+    fn new(
+        vary: &'static str,
+        content_headers: &[(HeaderName, HeaderValue)],
+        hints: Option<(HeaderName, HeaderValue)>,
+    ) -> Self {
         let own = OWN.map(|name| (name, HeaderValue::from_static("")));
         let shared = [
             (CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
@@ -287,8 +303,9 @@ impl HeaderTemplates {
             (X_CONTENT_TYPE_OPTIONS, NOSNIFF),
         ];
         let without_length = own.iter().take(OWN.len() - 1);
-        let not_modified = without_length.chain(&shared).cloned();
-        let identity = own.iter().chain(&shared).chain(&content_headers).cloned();
+        let not_modified = without_length.chain(&shared).chain(&hints).cloned();
+        let identity = own.iter().chain(&shared).chain(&hints);
+        let identity = identity.chain(content_headers).cloned();
         let gzip = (CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         let templates = Self {
             not_modified: not_modified.collect(),
