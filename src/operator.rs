@@ -182,7 +182,6 @@ async fn delete(config: &Config, user: UserId, despite_git: bool) -> Result<(), 
     // Without Git sync, so that the deletion isn't pushed to the repository.
     let settings = CodexSettings {
         git: None,
-        shared: None,
         ..wiring::settings(config, &wiring::transport(config)?)?
     };
     let codex = Codex::new(Arc::clone(&store), settings);

@@ -13,7 +13,8 @@ use crate::user::UserId;
 pub use judge::InspectSettings;
 pub use report::InspectReport;
 
-/// Reads and evaluates everything that is stored for a user, and what the shared cache has, if there is one. Read errors are reported in their part.
+/// Reads and evaluates everything that is stored for a user, and what the shared cache has, if there is one. Read errors
+/// are reported in their part.
 ///
 /// Every task file is read, because the artifact may be wrong about an unchanged one, too.
 pub async fn inspect(

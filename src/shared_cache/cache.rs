@@ -45,8 +45,8 @@ pub trait SharedCache: Send + Sync {
     /// [`Away`].
     async fn get(&self, user: &UserId) -> Result<SharedReply, Away>;
 
-    /// Offers a snapshot: the server decides by [`decide_replace`](super::decide_replace) whether it keeps what it has. Without `body` it only
-    /// says whether it wants it.
+    /// Offers a snapshot: the server decides by [`decide_replace`](super::decide_replace) whether it keeps what it has.
+    /// Without `body` it only says whether it wants it.
     ///
     /// # Errors
     /// [`Away`]; the server may have it even so.
