@@ -9,6 +9,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+use chrono::{NaiveDate, Utc, Weekday};
+use chrono_tz::Europe::Berlin;
 use tempfile::TempDir;
 
 use crate::support::azurite::azurite;
@@ -53,9 +55,16 @@ fn play(scenario: &str, addresses: &[&str]) {
     play_with(scenario, addresses, |what| panic!("nobody does {what}"));
 }
 
-/// The demo, over a folder of its own.
+/// This week's Monday: the browser's clock is a few days ahead, and what it keeps for a year is as fresh as ever.
+fn monday() -> NaiveDate {
+    let today = Utc::now().with_timezone(&Berlin).date_naive();
+    today.week(Weekday::Mon).first_day()
+}
+
+/// The demo, over a folder of its own, on [`monday`] at 8:00: the week's slots are all ahead, and none passes while a
+/// scenario runs.
 fn demo() -> (Service, TempDir) {
-    demo_by(codex_miroir())
+    demo_at(&format!("{} 08:00:00", monday()))
 }
 
 /// The demo whose clock starts at `moment`, Berlin time.
@@ -102,7 +111,6 @@ fn two_taps_on_one_spot_complete_one_task() {
 
 #[test]
 fn overdue_planned_late_and_placeless_are_three_things() {
-    // A Monday: work that is due tomorrow has its place before.
     let (demo, _folder) = demo_at("2026-11-30 08:00:00");
     play("attention", &[&demo.address]);
 }
@@ -144,7 +152,6 @@ fn one_line_makes_a_task_by_keyboard_by_touch_and_on_any_screen() {
 
 #[test]
 fn a_card_moves_by_mouse_keyboard_and_menu_and_back() {
-    // A Monday morning: all slots of the week are left.
     let (demo, _folder) = demo_at("2026-11-30 08:00:00");
     play("move", &[&demo.address]);
 }
@@ -157,7 +164,6 @@ fn a_card_moves_by_touch_and_on_any_screen() {
 
 #[test]
 fn on_small_screens_everything_is_in_reach() {
-    // A Monday morning: the day has a task.
     let (demo, _folder) = demo_at("2026-11-30 08:00:00");
     play("phone", &[&demo.address]);
 }

@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use chrono::{NaiveDate, TimeDelta, Utc};
-use chrono_tz::Europe::Berlin;
+use chrono::{NaiveDate, TimeDelta};
 
-use super::{demo, demo_at, play, play_with};
+use super::{demo, demo_at, demo_by, monday, play, play_with};
+use crate::support::process::codex_miroir;
 use crate::support::scene::task;
 
 #[test]
@@ -30,12 +30,11 @@ fn what_a_planner_does_beside_the_week() {
             format!("status: abgeschlossen\nabgeschlossen_am:\n  datum: {datum}\n  zeit: abends");
         format!("---\ntyp: task\nkategorie: privat\n{front}\n---\n# {title}\n")
     };
-    let today = Utc::now().with_timezone(&Berlin).date_naive();
-    let long_ago = today - TimeDelta::days(300);
+    let long_ago = monday() - TimeDelta::days(300);
     fs::write(tasks.join("0900-Alt.md"), done("Vor langer Zeit", long_ago)).unwrap();
     play_with("plan", &[&demo.address], |what| {
         assert_eq!(what, "done yesterday");
-        let yesterday = today - TimeDelta::days(1);
+        let yesterday = monday() - TimeDelta::days(1);
         fs::write(
             tasks.join("0901-Gestern.md"),
             done("Gestern geschafft", yesterday),
@@ -47,7 +46,8 @@ fn what_a_planner_does_beside_the_week() {
 
 #[test]
 fn what_an_editor_does_is_on_the_open_page_by_itself() {
-    let (demo, folder) = demo();
+    // By the clock that the files have.
+    let (demo, folder) = demo_by(codex_miroir());
     let tasks = folder.path().join("demo/raw/local/tasks");
     let (made, renamed) = (
         tasks.join("0900-Editor.md"),
