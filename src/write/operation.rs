@@ -118,7 +118,7 @@ pub(super) struct WriteIntent {
 
 /// What came of the write of a file, if that is known and the store hasn't denied it.
 pub(super) enum FileWrite {
-    /// It landed; with what lets this instance's snapshot advance, unless another write has followed.
+    /// It landed; with what lets this instance's snapshot advance, unless another write has changed the file, too.
     Landed(Option<AcknowledgedFile>),
     /// The condition failed: the write hasn't landed and won't.
     Conflict,
@@ -131,6 +131,8 @@ pub(super) struct WriteOp {
     /// The task files, and all storage requests of the operation.
     pub files: TaskFiles,
     pub queue: CommitQueue,
+    /// Whether a file that was to be deleted was gone, perhaps by a deletion of a higher version.
+    has_found_gone: bool,
     advances: PerUserHandle<Advances>,
 }
 
@@ -138,6 +140,7 @@ impl WriteOp {
     pub(super) fn new(writer: &Writer, context: WriteContext) -> Self {
         Self {
             queue: writer.states.commits.open(&context.user),
+            has_found_gone: false,
             advances: writer.advances.open(&context.user),
             files: TaskFiles {
                 documents: writer.states.limited.clone(),
@@ -335,6 +338,10 @@ impl WriteOp {
                 let (name, new) = (name.clone(), Some(written.record(name)));
                 AcknowledgedFile { name, old, new }
             }))),
+            WriteOutcome::Gone => {
+                self.has_found_gone = true;
+                Ok(FileWrite::Landed(None))
+            }
             WriteOutcome::Conflict => Ok(FileWrite::Conflict),
             WriteOutcome::Denied(error) => {
                 let op = intent.op.clone();
@@ -362,16 +369,16 @@ impl WriteOp {
     }
 
     /// Acknowledges the operation, whose files have been written: returns the version for the answer. If the intent is
-    /// near its expiry, it may have been recovered, so the version of the state document counts if that is higher.
-    /// `files` lets this instance's snapshot advance; with `None` it stays where it is. The outcome is unknown if the
-    /// state document had to be read and couldn't be.
+    /// near its expiry, it may have been recovered, and a file that is gone may have been deleted under another intent: then
+    /// the version of the state document counts if that is higher. `files` lets this instance's snapshot advance; with
+    /// `None` it stays where it is. The outcome is unknown if the state document had to be read and couldn't be.
     pub(super) async fn acknowledge(
         &mut self,
         intent: &WriteIntent,
         files: Option<Vec<AcknowledgedFile>>,
     ) -> Result<Version, WriteError> {
         let mut version = intent.version;
-        if self.is_near_expiry(intent) {
+        if self.has_found_gone || self.is_near_expiry(intent) {
             let WriteContext { user, now, .. } = &self.context;
             let TaskFiles {
                 documents,

@@ -10,6 +10,8 @@ use crate::task::{FileName, FileRecord, TOMBSTONE_FILE};
 pub enum WriteOutcome {
     /// The write is in the file; with the file as written, unless another write has followed.
     Landed(Option<WrittenFile>),
+    /// The file that was to be deleted is gone, by this DELETE or another one.
+    Gone,
     /// The condition failed: the write hasn't landed and won't.
     Conflict,
     /// The store denied the write; an earlier attempt of it may still land.
@@ -67,10 +69,10 @@ pub fn decide_put(doubt: Doubt, readback: Readback, creates: bool) -> WriteOutco
     }
 }
 
-/// Decides what came of a DELETE. An absent file counts as deleted.
+/// Decides what came of a DELETE. An absent file counts as deleted, by whomever.
 pub fn decide_delete(doubt: Doubt, readback: &Readback) -> WriteOutcome {
     match (doubt, readback) {
-        (_, Readback::Absent) => WriteOutcome::Landed(Some(WrittenFile::deleted())),
+        (_, Readback::Absent) => WriteOutcome::Gone,
         (_, Readback::Failed) => WriteOutcome::Unknown,
         (Doubt::Refused, _) => WriteOutcome::Conflict,
         (Doubt::Denied(error), Readback::Landed(_) | Readback::NotLanded) => {

@@ -61,7 +61,7 @@ impl TaskFiles {
         decide_put(doubt, Readback::of(self.get(name).await, id), creates)
     }
 
-    /// Deletes a file if it still has this ETag. An absent file counts as deleted.
+    /// Deletes a file if it still has this ETag.
     pub(super) async fn delete(
         &mut self,
         name: &FileName,
@@ -72,9 +72,10 @@ impl TaskFiles {
         let key = BlobKey::task(&self.user, name);
         let deleted = self.documents.store.delete(&key, etag).await;
         let doubt = match deleted.map(|response| response.value) {
-            Ok(DeleteOutcome::Done | DeleteOutcome::Absent) => {
+            Ok(DeleteOutcome::Done) => {
                 return WriteOutcome::Landed(Some(WrittenFile::deleted()));
             }
+            Ok(DeleteOutcome::Absent) => return WriteOutcome::Gone,
             Ok(DeleteOutcome::Refused) => Doubt::Refused,
             Err(error) => error.into(),
         };

@@ -1,6 +1,8 @@
 //! Deleting tasks (`src/user_state/README.md`, "A write"): alone, and against other writers of the same file.
 
-use codex_miroir::codex::{ChangeOutcome, Consistency, IfMatch, KeyHashes, Refusal, TaskError};
+use codex_miroir::codex::{
+    BatchItem, ChangeOutcome, Consistency, FileOp, IfMatch, KeyHashes, Refusal, TaskError,
+};
 use codex_miroir::task::{Edit, TaskRef, git_sha};
 use http::StatusCode;
 use insta::assert_snapshot;
@@ -296,6 +298,44 @@ async fn two_deletions_at_once_delete_it_once() {
         assert!(is_not_found(&delete(&scene, instance, "0000", None).await));
     }
     assert!(scene.state().pending.is_empty());
+}
+
+/// The mark of the first one is settled while its DELETE is on its way, as by an instance whose storage clock is ahead;
+/// so it is the second one's version with which the file went.
+#[tokio::test]
+async fn a_deletion_that_finds_the_file_gone_answers_with_a_version_that_lacks_it() {
+    for in_batch in [false, true] {
+        let scene = Scene::with_tasks(1);
+        let (a, b, c) = (scene.instance(), scene.instance(), scene.instance());
+        scene.read(&a).await;
+        let held = a.gate.hold_next("delete", RAW);
+        let first = async {
+            if !in_batch {
+                return delete(&scene, &a, "0000", None).await.unwrap().version;
+            }
+            let etag = scene.store.peek(FIRST).unwrap().etag;
+            let batch = vec![BatchItem {
+                name: "0000-Aufgabe.md".parse().unwrap(),
+                operation: FileOp::Remove(etag),
+                merged: vec![],
+                write: None,
+            }];
+            let request = scene.read_request(Consistency::Bounded);
+            let written = a.codex.writer().write_files(&request, batch).await;
+            settle().await;
+            written.unwrap().version
+        };
+        let (version, ()) = tokio::join!(first, async {
+            held.reached().await;
+            scene.pass_seconds(62);
+            assert_eq!(shown(&scene, &c).await, ["Aufgabe 0"]);
+            delete(&scene, &b, "0000", None).await.unwrap();
+            held.release();
+        });
+        let read = scene.read_having_seen(&c, version).await;
+        assert_eq!(titles(&c.json(&read)), [""; 0], "in a batch: {in_batch}");
+        assert!(scene.state().pending.is_empty());
+    }
 }
 
 #[tokio::test]
