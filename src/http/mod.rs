@@ -127,6 +127,9 @@ pub fn router(app: App) -> Routes {
     };
     let shared = Outermost {
         metrics: Arc::clone(&app.metrics),
+        times: app
+            .metrics
+            .response_times(table.patterns().map(str::to_owned).collect()),
         routes: table,
         show_path,
         legacy_cookies: app.authenticator.legacy_cookies(),

@@ -22,7 +22,7 @@ use super::extract::arrival_or_now;
 use super::header_names::{NOSNIFF, X_CODEX_CACHE, X_CONTENT_TYPE_OPTIONS, X_REQUEST_ID};
 use super::route_table::RouteTable;
 use crate::context::{CURRENT, RequestContext, ShowPath};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, ResponseKind, ResponseTimes};
 
 /// A slower request is logged at `info`.
 const SLOW: Duration = Duration::from_millis(250);
@@ -38,6 +38,8 @@ pub struct RequestIdService<S> {
 /// What the service needs besides the router. One allocation, because the service is cloned for every request.
 pub(super) struct Outermost {
     pub(super) metrics: Arc<Metrics>,
+    /// By the positions in `routes`.
+    pub(super) times: ResponseTimes,
     pub(super) routes: RouteTable,
     pub(super) show_path: ShowPath,
     /// The cookies by which to expire the legacy service's, in every response to a request that has it; `None` if it isn't
@@ -56,6 +58,7 @@ impl<S: Service<Request, Response = Response>> Service<Request> for RequestIdSer
 
     fn call(&mut self, request: Request) -> Self::Future {
         let Outermost {
+            times,
             routes,
             show_path,
             legacy_cookies,
@@ -67,6 +70,7 @@ impl<S: Service<Request, Response = Response>> Service<Request> for RequestIdSer
         let request_context = RequestContext::new(arrived, method, uri, headers, *show_path);
         let expire = |headers: &HeaderMap| (*legacy_cookies)?.expire_legacy(headers);
         RequestIdFuture {
+            kind: times.kind(method, routes.position(uri.path())),
             expired_cookie: expire(headers),
             inner: CURRENT.scope(Arc::new(request_context), self.inner.call(request)),
             shared: Arc::clone(&self.shared),
@@ -80,6 +84,7 @@ pin_project! {
         #[pin]
         inner: TaskLocalFuture<Arc<RequestContext>, F>,
         shared: Arc<Outermost>,
+        kind: ResponseKind,
         expired_cookie: Option<HeaderValue>,
     }
 }
@@ -104,19 +109,22 @@ impl<F: Future<Output = Result<Response, E>>, E> Future for RequestIdFuture<F> {
         };
         let layer = response.headers().get(X_CODEX_CACHE);
         let layer = layer.and_then(|layer| layer.to_str().ok());
-        this.shared
-            .metrics
-            .record_response(response.status().as_u16(), layer);
+        let status = response.status().as_u16();
+        this.shared.metrics.record_response(status, layer);
         Poll::Ready(Ok(match inner.take_value() {
-            Some(request) => finish(response, &request),
+            Some(request) => {
+                let took = request.arrived.elapsed();
+                this.shared.times.record(*this.kind, status, took);
+                finish(response, &request, took)
+            }
             None => response,
         }))
     }
 }
 
 /// Logs the response, renders its error and adds the headers that every response has.
-fn finish(response: Response, request: &Arc<RequestContext>) -> Response {
-    log_response(request, &response, request.arrived.elapsed());
+fn finish(response: Response, request: &Arc<RequestContext>, took: Duration) -> Response {
+    log_response(request, &response, took);
     let mut response = render_error(response, request.id());
     let headers = response.headers_mut();
     // A read from memory comes with both.

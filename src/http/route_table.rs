@@ -10,9 +10,16 @@ use axum::extract::Request;
 use http::Uri;
 use http::uri::PathAndQuery;
 
-/// The segments of every route's path.
+/// Every route's path.
 #[derive(Debug)]
-pub struct RouteTable(Vec<Vec<RouteSegment>>);
+pub struct RouteTable(Vec<RoutePattern>);
+
+#[derive(Debug)]
+struct RoutePattern {
+    /// As in `/api/tasks/{id}`.
+    text: String,
+    segments: Vec<RouteSegment>,
+}
 
 #[derive(Debug)]
 enum RouteSegment {
@@ -31,8 +38,24 @@ impl RouteTable {
             parameter if parameter.starts_with('{') => RouteSegment::Parameter,
             literal => RouteSegment::Literal(literal.to_owned()),
         };
-        let segments = |route: &'a str| segments(route).map(segment).collect();
-        Self(routes.into_iter().map(segments).collect())
+        let route = |route: &'a str| RoutePattern {
+            text: route.to_owned(),
+            segments: segments(route).map(segment).collect(),
+        };
+        Self(routes.into_iter().map(route).collect())
+    }
+
+    /// The path patterns, as in `/api/tasks/{id}`.
+    pub fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|route| &*route.text)
+    }
+
+    /// The position, in [`Self::patterns`], of the route of a normalized path.
+    pub fn position(&self, path: &str) -> Option<usize> {
+        // Most paths have no parameter; comparing them whole is cheaper than by segments.
+        let literal = self.0.iter().position(|route| route.text == path);
+        let fits = |route: &RoutePattern| route.fits(path, str::eq);
+        literal.or_else(|| self.0.iter().position(fits))
     }
 
     /// Rewrites the path to the matching route's letter case, without a trailing slash. Parameters stay unchanged, and
@@ -51,19 +74,13 @@ impl RouteTable {
     }
 
     fn matching_route(&self, path: &str) -> Option<String> {
-        let given: Vec<&str> = segments(path.strip_suffix('/').unwrap_or(path)).collect();
-        let matches = |route: &&Vec<RouteSegment>| {
-            let mut pairs = route.iter().zip(&given);
-            route.len() == given.len()
-                && pairs.all(|(segment, given)| match segment {
-                    RouteSegment::Literal(literal) => literal.eq_ignore_ascii_case(given),
-                    RouteSegment::Task | RouteSegment::Parameter => !given.is_empty(),
-                })
-        };
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let matches = |route: &&RoutePattern| route.fits(path, str::eq_ignore_ascii_case);
         let route = self.0.iter().find(matches)?;
         let normalized = route
+            .segments
             .iter()
-            .zip(&given)
+            .zip(segments(path))
             .map(|(segment, given)| match segment {
                 RouteSegment::Literal(literal) => literal.as_str(),
                 RouteSegment::Task | RouteSegment::Parameter => given,
@@ -74,19 +91,24 @@ impl RouteTable {
     /// Writes a path without personal data, for the log: `…` unless it is a route's, of a task's stem only the number, and
     /// `…` for another parameter, such as the address of a calendar, which is a credential.
     pub fn write_loggable(&self, path: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_shown = |route: &&Vec<RouteSegment>| {
+        let is_shown = |route: &&RoutePattern| {
             let mut given = segments(path);
-            route.iter().all(|segment| match (segment, given.next()) {
-                (RouteSegment::Literal(literal), Some(given)) => literal == given,
-                (RouteSegment::Task, Some(given)) => task_number(given).is_some(),
-                (RouteSegment::Parameter, Some(_)) => true,
-                (_, None) => false,
-            }) && given.next().is_none()
+            route
+                .segments
+                .iter()
+                .all(|segment| match (segment, given.next()) {
+                    (RouteSegment::Literal(literal), Some(given)) => literal == given,
+                    (RouteSegment::Task, Some(given)) => task_number(given).is_some(),
+                    (RouteSegment::Parameter, Some(_)) => true,
+                    (_, None) => false,
+                })
+                && given.next().is_none()
         };
         let Some(route) = self.0.iter().find(is_shown) else {
             return f.write_str("…");
         };
         route
+            .segments
             .iter()
             .zip(segments(path))
             .try_for_each(|(segment, given)| match (segment, task_number(given)) {
@@ -95,6 +117,19 @@ impl RouteTable {
                 (RouteSegment::Parameter, _) => f.write_str("/…"),
                 (RouteSegment::Literal(_) | RouteSegment::Task, _) => write!(f, "/{given}"),
             })
+    }
+}
+
+impl RoutePattern {
+    /// Whether the path is this route's, its literals compared by `eq`.
+    fn fits(&self, path: &str, eq: impl Fn(&str, &str) -> bool) -> bool {
+        let mut given = segments(path);
+        let fits = |segment: &RouteSegment| match (segment, given.next()) {
+            (RouteSegment::Literal(literal), Some(given)) => eq(literal, given),
+            (RouteSegment::Task | RouteSegment::Parameter, Some(given)) => !given.is_empty(),
+            (_, None) => false,
+        };
+        self.segments.iter().all(fits) && given.next().is_none()
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
@@ -18,8 +17,11 @@ const BUCKETS: [f64; 12] = [
 #[derive(Clone)]
 pub struct CallMetrics(Arc<CallCounters>);
 
+/// `operation` and `outcome`.
+type CallLabels = [(&'static str, &'static str); 2];
+
 struct CallCounters {
-    times: Family<Labels, Histogram, fn() -> Histogram>,
+    times: Family<CallLabels, Histogram, fn() -> Histogram>,
     calls: AtomicU64,
     failed: AtomicU64,
     slowest_micros: AtomicU64,
@@ -46,14 +48,8 @@ impl CallCounts {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
-    operation: &'static str,
-    outcome: CallOutcome,
-}
-
 /// The outcome of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallOutcome {
     /// A response, of whatever status.
     Answered,
@@ -91,6 +87,13 @@ impl CallOutcome {
             Err(_) => Self::Failed,
         }
     }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 impl Default for CallMetrics {
@@ -124,7 +127,7 @@ impl CallMetrics {
         }
         let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         inner.slowest_micros.fetch_max(micros, Ordering::Relaxed);
-        let labels = Labels { operation, outcome };
+        let labels = [("operation", operation), ("outcome", outcome.as_str())];
         inner
             .times
             .get_or_create(&labels)

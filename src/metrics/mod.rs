@@ -2,6 +2,7 @@
 //! user.
 
 mod calls;
+mod responses;
 mod shared_cache;
 
 use std::time::Duration;
@@ -11,22 +12,24 @@ use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use responses::{CLASSES, ResponseFamily};
+
 pub use calls::{CallCounts, CallMetrics, CallOutcome};
+pub use responses::{ResponseKind, ResponseTimes};
 pub use shared_cache::SharedCacheMetrics;
 
 /// The cache layers, by their names in `x-codex-cache`.
 const LAYERS: [&str; 5] = ["memory", "redis", "artifact", "rebuild", "stale"];
-
-/// Classes of HTTP status codes.
-const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// The metrics of one process.
 pub struct Metrics {
     registry: Registry,
     layers: [Counter; 5],
     classes: [Counter; 5],
+    responses: ResponseFamily,
     storage: CallMetrics,
     github: CallMetrics,
     last_summary: Mutex<Counts>,
@@ -93,12 +96,18 @@ impl Metrics {
             "class",
             CLASSES,
         );
+        let responses = responses::family();
+        let help = "Time from a request's arrival to the head of its answer";
+        registry.register_with_unit("response", help, Unit::Seconds, responses.clone());
+        let build = [("version", env!("CARGO_PKG_VERSION"))];
+        registry.register("build", "The running program", Info::new(build));
         storage.register(&mut registry, "storage_call", "Storage requests");
         github.register(&mut registry, "github_call", "Requests to GitHub");
         Self {
             registry,
             layers,
             classes,
+            responses,
             storage,
             github,
             last_summary: Mutex::default(),
@@ -120,6 +129,11 @@ impl Metrics {
         if let Some(layer) = layer {
             self.layers[layer].inc();
         }
+    }
+
+    /// The times of the responses of a router of these routes, as in `/api/tasks/{id}`.
+    pub fn response_times(&self, routes: Vec<String>) -> ResponseTimes {
+        ResponseTimes::new(self.responses.clone(), routes)
     }
 
     /// Encodes all metrics in the OpenMetrics text format.

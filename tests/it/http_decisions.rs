@@ -165,6 +165,31 @@ fn how_a_path_is_normalized() {
     }
 }
 
+#[test]
+fn which_route_a_path_has() {
+    let routes = routes();
+    for (path, expected) in [
+        ("/", Some("/")),
+        ("/codex", Some("/codex")),
+        ("/codex/", None),
+        ("/api/tasks", Some("/api/tasks")),
+        ("/api/tasks/0042-Steuer", Some("/api/tasks/{id}")),
+        ("/api/tasks/{id}", Some("/api/tasks/{id}")),
+        ("/api/tasks/0042/complete", Some("/api/tasks/{id}/complete")),
+        ("/api/tasks/", None),
+        ("/calendar/anna.0123.ics", Some("/calendar/{token}")),
+        ("/nowhere", None),
+        ("", None),
+    ] {
+        let found = routes.position(path);
+        assert_eq!(
+            found.and_then(|at| routes.patterns().nth(at)),
+            expected,
+            "{path}"
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn the_log_shows_no_word_of_a_client(path in "(/(codex|api|tasks|complete|assets|[0-9]{4}(-[A-Z]{1,5})?|[A-Z]{1,5}|)){0,5}") {

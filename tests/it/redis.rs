@@ -200,7 +200,7 @@ fn its_metrics_are_there_only_where_it_is_configured() {
         "codex_hint_lag_seconds_count 1",
         r#"codex_hint_lag_seconds_bucket{le="0.0025"} 1"#,
         "codex_redis_reconnections_total 1",
-        r#"codex_redis_call_seconds_count{operation="get",outcome="Failed"} 1"#,
+        r#"codex_redis_call_seconds_count{operation="get",outcome="failed"} 1"#,
     ] {
         assert!(text.lines().any(|it| it == line), "{line}\n{text}");
     }

@@ -263,10 +263,26 @@ fn metrics_are_for_who_has_the_token_and_name_nobody() {
     assert!(
         answer
             .body
-            .contains(r#"codex_storage_call_seconds_count{operation="list",outcome="Answered"} 2"#),
+            .contains(r#"codex_storage_call_seconds_count{operation="list",outcome="answered"} 2"#),
         "{}",
         answer.body
     );
+    let times = answer.body.lines();
+    let times = times.filter_map(|line| line.strip_prefix("codex_response_seconds_count"));
+    let mut times: Vec<&str> = times.collect();
+    times.sort_unstable();
+    assert_snapshot!(times.join("\n"), @r#"
+    {method="get",route="/api/tasks",class="2xx"} 1
+    {method="get",route="/api/tasks/{id}",class="4xx"} 1
+    {method="get",route="/codex",class="2xx"} 2
+    {method="get",route="/metrics",class="4xx"} 3
+    {method="get",route="other",class="4xx"} 1
+    "#);
+    let build = format!(
+        "codex_build_info{{version=\"{}\"}} 1",
+        env!("CARGO_PKG_VERSION")
+    );
+    assert!(answer.body.contains(&build), "{}", answer.body);
     // The connection of this request is one of them.
     let tasks = answer
         .body

@@ -55,7 +55,7 @@ async fn a_hanging_server_costs_three_calls_and_is_left_alone_until_it_goes_on()
     })
     .await;
     let waited =
-        client.count(r#"codex_redis_call_seconds_count{operation="get",outcome="Failed"}"#);
+        client.count(r#"codex_redis_call_seconds_count{operation="get",outcome="failed"}"#);
     // Fewer if a check happened to find it out before.
     assert!(waited <= 3, "{waited} calls have waited");
     is_left_alone(&client);

@@ -23,7 +23,7 @@ fn start_over(folder: &Path, url: &str) -> Service {
     Service::start(&mut command)
 }
 
-const CHECKED: &str = r#"codex_redis_call_seconds_count{operation="check",outcome="Answered"}"#;
+const CHECKED: &str = r#"codex_redis_call_seconds_count{operation="check",outcome="answered"}"#;
 
 fn metrics(service: &Service) -> String {
     let answer = service.send("/metrics", "authorization: Bearer 0123456789abcdef\r\n");
