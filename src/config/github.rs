@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::lookup::{ConfigError, Lookup, Secret, valid};
+use super::lookup::{ConfigError, Lookup, Secret, comma_separated, valid};
 use super::public_url::{is_bare, is_private};
 
 /// The GitHub settings, except those of the sign-in.
@@ -15,8 +15,9 @@ pub struct GitHubConfig {
     /// `GITHUB_BASE_PATH`, default `codex-miroir`: the folder of the task files in the repository; without
     /// leading and trailing slashes.
     pub base_path: String,
-    /// `GITHUB_WEBHOOK_SECRET`, the key of the deliveries' signatures. Without it no delivery is accepted.
-    pub webhook_secret: Option<Secret>,
+    /// `GITHUB_WEBHOOK_SECRET`, the keys of the deliveries' signatures: at most two, of which a delivery may have either.
+    /// Without one no delivery is accepted.
+    pub webhook_secrets: Vec<Secret>,
     /// The repository, if GitHub mode is on.
     pub repository: Option<RepositoryConfig>,
 }
@@ -69,9 +70,25 @@ pub(super) fn github(settings: &Lookup<'_>) -> Result<GitHubConfig, ConfigError>
         api_url: service_url(settings, "GITHUB_API_URL", "https://api.github.com")?,
         web_url: service_url(settings, "GITHUB_URL", "https://github.com")?,
         base_path: github_base_path(settings)?,
-        webhook_secret: settings.secret("GITHUB_WEBHOOK_SECRET"),
+        webhook_secrets: webhook_secrets(settings)?,
         repository: repository(settings)?,
     })
+}
+
+/// In characters, of each of two: part of a longer secret that has a comma could be guessed.
+const MIN_PAIRED_SECRET_CHARS: usize = 16;
+
+/// Two while one takes the other's place.
+fn webhook_secrets(settings: &Lookup<'_>) -> Result<Vec<Secret>, ConfigError> {
+    let name = "GITHUB_WEBHOOK_SECRET";
+    let secrets = comma_separated(&settings.text_or(name, ""));
+    let short = |secret: &String| secret.chars().count() < MIN_PAIRED_SECRET_CHARS;
+    if secrets.len() > 2 || secrets.len() == 2 && secrets.iter().any(short) {
+        let allowed =
+            "one secret without a comma, or two of at least 16 characters, separated by a comma";
+        return Err(ConfigError::new(name, "can't be used", allowed));
+    }
+    Ok(secrets.into_iter().map(Secret::new).collect())
 }
 
 /// The name or the address in `Name <address>` of a commit.

@@ -128,11 +128,13 @@ refusals!(Refusals: READ, GITHUB;
 )]
 pub(super) async fn github_webhook(State(app): State<App>, now: Now, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
-    let secret = app.config.github.webhook_secret.as_ref();
-    let secret = secret.ok_or(Code::WebhookNotConfigured)?;
+    let secrets = &app.config.github.webhook_secrets;
+    if secrets.is_empty() {
+        return Err(Code::WebhookNotConfigured.into());
+    }
     let signature = text(&parts.headers, SIGNATURE).ok_or(Code::BadSignature)?;
     let bytes = body::read_bytes(&parts.headers, body, MAX_BYTES, BODY_TIMEOUT, &MEMORY).await?;
-    github::verify(secret, Some(signature), &bytes).map_err(|_| Code::BadSignature)?;
+    github::verify(secrets, Some(signature), &bytes).map_err(|_| Code::BadSignature)?;
     let event = text(&parts.headers, EVENT).unwrap_or_default();
     let delivery = github::parse(event, &bytes).map_err(|_| Code::InvalidPayload)?;
     match delivery {

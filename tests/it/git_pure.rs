@@ -337,29 +337,36 @@ proptest! {
         wrong in "[a-z]{1,40}",
     ) {
         let signature = sign(&secret, &body);
-        let secret_of = |text: &str| Secret::new(text.to_owned());
-        prop_assert!(verify(&secret_of(&secret), Some(&signature), &body).is_ok());
-        prop_assert_eq!(verify(&secret_of(&secret), Some(&signature), &other).is_ok(), body == other);
-        prop_assert_eq!(verify(&secret_of(&wrong), Some(&signature), &body).is_ok(), secret == wrong);
-        prop_assert!(verify(&secret_of(&secret), None, &body).is_err());
+        let secrets_of = |texts: &[&String]| -> Vec<Secret> {
+            texts.iter().map(|text| Secret::new(text.to_string())).collect()
+        };
+        let right = secrets_of(&[&secret]);
+        prop_assert!(verify(&right, Some(&signature), &body).is_ok());
+        prop_assert_eq!(verify(&right, Some(&signature), &other).is_ok(), body == other);
+        prop_assert_eq!(verify(&secrets_of(&[&wrong]), Some(&signature), &body).is_ok(), secret == wrong);
+        prop_assert!(verify(&right, None, &body).is_err());
+        for pair in [[&secret, &wrong], [&wrong, &secret]] {
+            prop_assert!(verify(&secrets_of(&pair), Some(&signature), &body).is_ok(), "either one fits");
+        }
+        prop_assert!(verify(&[], Some(&signature), &body).is_err());
     }
 
     #[test]
     fn whatever_a_delivery_holds_is_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..400), event in "[a-z_]{0,20}") {
         let _ = parse(&event, &body);
         let _ = parse("push", &body);
-        prop_assert!(verify(&Secret::new(String::new()), Some(&sign("", &body)), &body).is_err(), "an empty key signs nothing");
+        prop_assert!(verify(&[Secret::new(String::new())], Some(&sign("", &body)), &body).is_err(), "an empty key signs nothing");
     }
 }
 
 /// The example on GitHub's page "Validating webhook deliveries".
 #[test]
 fn the_signature_that_github_publishes_holds() {
-    let secret = Secret::new("It's a Secret to Everybody".to_owned());
+    let secrets = [Secret::new("It's a Secret to Everybody".to_owned())];
     let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
-    assert!(verify(&secret, Some(signature), b"Hello, World!").is_ok());
+    assert!(verify(&secrets, Some(signature), b"Hello, World!").is_ok());
     let with_sign = signature.replacen("07", "+7", 1);
-    assert!(verify(&secret, Some(&with_sign), b"Hello, World!").is_err());
+    assert!(verify(&secrets, Some(&with_sign), b"Hello, World!").is_err());
 }
 
 /// Rust reads a number with a `+` before it.

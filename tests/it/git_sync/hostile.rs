@@ -82,6 +82,28 @@ async fn without_a_secret_no_delivery_is_accepted() {
     assert!(mirror.github.requests().is_empty() && mirror.in_store().await.is_empty());
 }
 
+/// The three steps of a change: both here, the new one at GitHub, the new one alone here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_changed_without_a_refused_delivery() {
+    let mirror = Mirror::new();
+    const BOTH: &str = "the-old-one-0123456789, the-new-one-0123456789";
+    let (old_key, new_key) = BOTH.split_once(", ").unwrap();
+    let [old, new, both] = [old_key, new_key, BOTH].map(|key| sign(key, PUSH.as_bytes()));
+    for (secrets, accepted, refused) in [
+        (old_key, vec![&old], vec![&new]),
+        (BOTH, vec![&old, &new], vec![&both]),
+        (new_key, vec![&new], vec![&old]),
+    ] {
+        let service = Service::start(mirror.command().env("GITHUB_WEBHOOK_SECRET", secrets));
+        for signature in accepted {
+            assert_eq!(post(&service, Some(signature)).status, 200, "{secrets}");
+        }
+        for signature in refused {
+            assert_eq!(post(&service, Some(signature)).status, 401, "{secrets}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signed_payload_that_is_none_is_refused() {
     let mirror = Mirror::new();
