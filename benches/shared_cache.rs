@@ -1,6 +1,6 @@
 //! What the cache that instances share saves, with a Redis server on loopback: the first read at another instance after a
-//! change, how long a change stays unseen there, reads and writes while the server hangs, refuses or is full, and the
-//! storage requests that reads cost at a fixed rate of arrivals. Needs `redis-server`.
+//! change, how long a change stays unseen there, reads and writes while the server hangs, refuses, is full or has a wrong
+//! clock, and the storage requests that reads cost at a fixed rate of arrivals. Needs `redis-server` and libfaketime.
 //!
 //! `cargo bench --bench shared_cache -- [changes, default 200] [seconds of each rate, default 60]`
 #![allow(
@@ -14,8 +14,9 @@
 #[allow(dead_code)]
 mod later_store;
 
+use std::ffi::OsStr;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -57,10 +58,10 @@ struct RedisServer {
 
 impl RedisServer {
     fn start() -> Self {
-        Self::start_with(&[])
+        Self::start_with(&[], &[])
     }
 
-    fn start_with(settings: &[&str]) -> Self {
+    fn start_with(settings: &[&str], environment: &[(&str, &OsStr)]) -> Self {
         let free = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
@@ -74,6 +75,7 @@ impl RedisServer {
                 &port.to_string(),
             ])
             .args(settings)
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server is installed");
@@ -96,6 +98,14 @@ impl RedisServer {
             login: RedisLogin::None,
         }
     }
+}
+
+/// The library that gives a process another clock (libfaketime).
+fn other_clock() -> PathBuf {
+    let folders = std::fs::read_dir("/usr/lib").unwrap();
+    let libraries = folders.map(|it| it.unwrap().path().join("faketime/libfaketimeMT.so.1"));
+    let found = libraries.into_iter().find(|it| it.exists());
+    found.expect("libfaketime is installed")
 }
 
 impl Drop for RedisServer {
@@ -309,7 +319,7 @@ async fn with_a_faulty_server(name: &str, server: &RedisServer, break_it: impl F
         ratios.sort_by(f64::total_cmp);
         ratios[PAIRS / 2]
     });
-    println!("  {name:<8} p99 with it, of that without: reads {reads:.3}, writes {writes:.3}");
+    println!("  {name:<14} p99 with it, of that without: reads {reads:.3}, writes {writes:.3}");
 }
 
 /// Of so many reads, and of half as many writes, in milliseconds.
@@ -410,7 +420,25 @@ fn main() {
         with_a_faulty_server("refuses", &RedisServer::start(), refuses).await;
         let full = ["--maxmemory", "1mb", "--maxmemory-policy", "noeviction"];
         let stays = |_: &RedisServer| {};
-        with_a_faulty_server("is full", &RedisServer::start_with(&full), stays).await;
+        with_a_faulty_server("is full", &RedisServer::start_with(&full, &[]), stays).await;
+        for (name, offset) in [("a minute ahead", "+60s"), ("a minute back", "-60s")] {
+            let clock = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(clock.path(), "+0").unwrap();
+            let library = other_clock();
+            let environment = [
+                ("LD_PRELOAD", library.as_os_str()),
+                ("FAKETIME_TIMESTAMP_FILE", clock.path().as_os_str()),
+                ("FAKETIME_CACHE_DURATION", OsStr::new("1")),
+                ("FAKETIME_DONT_FAKE_MONOTONIC", OsStr::new("1")),
+            ];
+            let server = RedisServer::start_with(&[], &environment);
+            let jumps = |_: &RedisServer| {
+                std::fs::write(clock.path(), offset).unwrap();
+                // Until it has reread the file.
+                std::thread::sleep(Duration::from_secs(2));
+            };
+            with_a_faulty_server(name, &server, jumps).await;
+        }
         println!("{PEOPLE} people, {INSTANCES} instances, one change in 20 requests");
         let (five, sixty) = (Duration::from_secs(5), Duration::from_secs(60));
         let without = requests_per_thousand_reads((15, seconds), five, None).await;

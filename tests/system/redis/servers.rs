@@ -1,6 +1,7 @@
-//! Servers that are full, emptied, or replicas.
+//! Servers that are full, emptied, replicas, or at the end of a slow line.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use codex_miroir::config::RedisConfig;
 use codex_miroir::net::TrustStore;
@@ -130,8 +131,11 @@ async fn an_older_copy_is_served_as_it_is_and_replaced() {
     assert_eq!(client.get().await, Some(entry(8, 300, 400)));
 }
 
-/// A way to the server on which its clock is this many seconds behind.
-async fn clock_behind(server: &RedisServer, seconds: &'static AtomicU64) -> RedisConfig {
+/// A way to the server by which `pass` may change its answers, and delays them.
+async fn through(
+    server: &RedisServer,
+    pass: impl Fn(&mut [u8]) -> Duration + Clone + Send + 'static,
+) -> RedisConfig {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let upstream = server.port();
@@ -141,11 +145,12 @@ async fn clock_behind(server: &RedisServer, seconds: &'static AtomicU64) -> Redi
             let (mut from_client, mut to_client) = client.into_split();
             let (mut from_server, mut to_server) = server.into_split();
             tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+            let pass = pass.clone();
             tokio::spawn(async move {
                 let mut answer = [0; 1 << 16];
                 loop {
                     let read = from_server.read(&mut answer).await.unwrap();
-                    set_back(&mut answer[..read], seconds.load(Ordering::Relaxed));
+                    tokio::time::sleep(pass(&mut answer[..read])).await;
                     if read == 0 || to_client.write_all(&answer[..read]).await.is_err() {
                         break;
                     }
@@ -174,7 +179,11 @@ fn set_back(answer: &mut [u8], by: u64) {
 async fn what_was_stamped_before_the_clock_went_back_is_suspect() {
     static BEHIND: AtomicU64 = AtomicU64::new(0);
     let server = RedisServer::start(&[]);
-    let config = clock_behind(&server, &BEHIND).await;
+    let set_back = |answer: &mut [u8]| {
+        set_back(answer, BEHIND.load(Ordering::Relaxed));
+        Duration::ZERO
+    };
+    let config = through(&server, set_back).await;
     let client = Client::start(config, TrustStore::default());
     let before = client.answers().await;
     assert_eq!(before.suspect, ServerTime(0));
@@ -184,4 +193,53 @@ async fn what_was_stamped_before_the_clock_went_back_is_suspect() {
     assert!(after.suspect > before.time, "{after:?}");
     let now = client.cache.time_at(Now::read().mono).unwrap();
     assert!(now < before.time, "a stamp is by the server's clock");
+}
+
+/// An answer that comes after its call was given up is nobody's.
+#[tokio::test]
+async fn a_slow_line_costs_three_calls_and_gives_nobody_the_answer_of_another() {
+    static MILLIS: AtomicU64 = AtomicU64::new(0);
+    let server = RedisServer::start(&[]);
+    let slowly = |_: &mut [u8]| Duration::from_millis(MILLIS.load(Ordering::Relaxed));
+    let client = Client::start(through(&server, slowly).await, TrustStore::default());
+    client.publish(&entry(7, 100, 200)).await;
+    let berta = UserId::parse("berta").unwrap();
+    let hers = entry(9, 100, 200);
+    until("hers is published, too", async || {
+        let body = Some(hers.body.clone());
+        let published = client.cache.publish(&berta, &hers.stamp, body).await;
+        published.is_ok()
+    })
+    .await;
+    let look = async || {
+        for (user, expected) in [(anna(), entry(7, 100, 200)), (berta.clone(), hers.clone())] {
+            if let Ok(reply) = client.cache.get(&user).await {
+                assert_eq!(reply.entry, Some(expected));
+            }
+        }
+    };
+    // Longer than a call waits.
+    MILLIS.store(150, Ordering::Relaxed);
+    until("the client has given up", async || {
+        look().await;
+        !client.lines("WARN").is_empty()
+    })
+    .await;
+    let failed = r#"codex_redis_call_seconds_count{operation="get",outcome="failed"}"#;
+    let waited = client.count(failed);
+    // Fewer if a check happened to find it out before.
+    assert!(waited <= 3, "{waited} calls have waited");
+    // No check comes through in time, so no further call waits.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    look().await;
+    assert_eq!(client.count(failed), waited);
+    assert_eq!(client.lines("WARN").len(), 1);
+    MILLIS.store(0, Ordering::Relaxed);
+    client.logs("INFO", 1).await;
+    let answered = failed.replace("failed", "answered");
+    until("both are answered again and again", async || {
+        look().await;
+        client.count(&answered) > 20
+    })
+    .await;
 }
