@@ -1,5 +1,6 @@
 //! All settings, read once.
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
@@ -82,14 +83,39 @@ impl Config {
     }
 
     /// Like [`Self::from_lookup`], with the command line's flags, which take precedence.
+    ///
+    /// # Errors
+    /// Also for a value that the platform should have replaced: its text is known to others, and would be used as the
+    /// secret that it stands for.
     pub fn from_flags(
         flags: Flags,
         lookup: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
-        let settings = &Lookup {
-            variable: &lookup,
-            flags,
+        let unresolved = RefCell::new(None);
+        let variable = |name: &str| {
+            let value = lookup(name)?;
+            if value.trim_start().starts_with(KEY_VAULT_REFERENCE) {
+                unresolved
+                    .borrow_mut()
+                    .get_or_insert_with(|| name.to_owned());
+            }
+            Some(value)
         };
+        let config = Self::read(&Lookup {
+            variable: &variable,
+            flags,
+        });
+        match unresolved.take() {
+            Some(name) => Err(ConfigError::new(
+                &name,
+                "is a Key Vault reference that the platform didn't resolve",
+                "a reference to a secret that exists and that the app's identity may read",
+            )),
+            None => config,
+        }
+    }
+
+    fn read(settings: &Lookup<'_>) -> Result<Self, ConfigError> {
         let bind = settings.parsed("CODEX_BIND", IpAddr::from([127, 0, 0, 1]), "an IP address")?;
         let port = port(settings)?;
         let count = |name, default| settings.parsed(name, default, "a whole number");
@@ -136,6 +162,9 @@ impl Config {
         })
     }
 }
+
+/// How a value begins that Azure replaces by a secret from a vault, if it can.
+const KEY_VAULT_REFERENCE: &str = "@Microsoft.KeyVault(";
 
 /// At most so long that what begins at 19:00 ends on its day.
 fn calendar_slot(settings: &Lookup<'_>) -> Result<TimeDelta, ConfigError> {

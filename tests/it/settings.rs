@@ -546,6 +546,28 @@ fn the_public_address_is_the_named_one_the_platforms_or_this_machine() {
     );
 }
 
+/// The reference's text would be the secret otherwise, and whoever knows the vault's name could sign deliveries with it.
+#[test]
+fn a_secret_that_the_platform_did_not_fetch_is_a_start_error() {
+    let reference = "@Microsoft.KeyVault(VaultName=codex;SecretName=geheim)";
+    let owner = ("GITHUB_OWNER", "anna");
+    assert_snapshot!(refusal(&[owner, ("GITHUB_WEBHOOK_SECRET", reference)]), @"GITHUB_WEBHOOK_SECRET is a Key Vault reference that the platform didn't resolve; it must be a reference to a secret that exists and that the app's identity may read");
+    for name in [
+        "AZURE_REDIS_CONNECTION_STRING",
+        "CODEX_METRICS_TOKEN",
+        "CODEX_REDIS_URL",
+        "CODEX_SESSION_KEY",
+        "GITHUB_APP_PRIVATE_KEY",
+        "GITHUB_OAUTH_CLIENT_SECRET",
+        "GITHUB_TOKEN",
+    ] {
+        let refused = refusal(&[owner, ("GITHUB_REPO", "codex"), (name, reference)]);
+        let expected = format!("{name} is a Key Vault reference that the platform didn't resolve;");
+        assert!(refused.starts_with(&expected), "{name}: {refused}");
+    }
+    assert!(config(&[owner, ("GITHUB_WEBHOOK_SECRET", "@Microsoft")]).is_ok());
+}
+
 #[test]
 fn no_secret_is_printed() {
     let settings = [
