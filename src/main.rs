@@ -84,6 +84,10 @@ enum Command {
         /// Also write an archive for zip deploy.
         #[arg(long, value_name = "FILE")]
         zip: Option<PathBuf>,
+        /// Also write what deploys it, into a repository of yours: Bicep for Azure's resources, azure.yaml, a workflow. A
+        /// file that is there stays.
+        #[arg(long, value_name = "FOLDER")]
+        deploy: Option<PathBuf>,
         /// When gitPush runs, in six NCRONTAB fields; every minute without it.
         #[arg(long, value_name = "SCHEDULE")]
         push_schedule: Option<String>,
@@ -148,11 +152,13 @@ async fn run(command: Command) -> Result<(), Failure> {
             folder,
             executable,
             zip,
+            deploy,
             push_schedule,
         } => package(PackageRequest {
             folder,
             executable: executable.map_or_else(std::env::current_exe, Ok)?,
             zip,
+            deploy,
             push_schedule: push_schedule.map(|it| it.parse()).transpose()?,
         }),
         Command::Inspect { user, json } => operator::inspect(&load_config()?, &user, json).await,

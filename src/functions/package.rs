@@ -2,6 +2,7 @@
 
 mod build;
 mod contents;
+mod deploy;
 mod folder;
 mod schedule;
 mod written;
@@ -28,14 +29,17 @@ pub struct PackageRequest {
     pub executable: PathBuf,
     /// The archive for zip deploy, if one is to be written.
     pub zip: Option<PathBuf>,
+    /// The folder for what deploys the app, if it is to be written: outside the app folder, as a rule a repository.
+    pub deploy: Option<PathBuf>,
     /// The schedule of `gitPush`; the default is every minute.
     pub push_schedule: Option<Schedule>,
 }
 
-/// Writes the app folder, and the archive if one is asked for.
+/// Writes the app folder, and the archive and what deploys the app if they are asked for.
 ///
 /// An earlier package's files are replaced, even while they are in use; the user's own files, including
-/// `local.settings.json`, are kept. If a file that is no zip is at the archive's path, nothing is written.
+/// `local.settings.json`, are kept, and so is every file that deploys the app once it is there. If a file that is no zip
+/// is at the archive's path, or the folder of what deploys the app is inside the app folder, nothing is written.
 pub fn write(request: &PackageRequest) -> Result<PackageSummary, PackageError> {
     let executable =
         fs::read(&request.executable).map_err(PackageError::at(&request.executable))?;
@@ -44,6 +48,10 @@ pub fn write(request: &PackageRequest) -> Result<PackageSummary, PackageError> {
     {
         return Err(PackageError::NotAnArchive(path.clone()));
     }
+    let deploy = match &request.deploy {
+        Some(folder) => deploy::plan(folder, &request.folder)?,
+        None => Vec::new(),
+    };
     let build = ExecutableKind::of(&executable);
     let files = files(executable.into(), request.push_schedule.as_ref());
     let kept_settings = folder::write(&request.folder, &files)?;
@@ -51,10 +59,12 @@ pub fn write(request: &PackageRequest) -> Result<PackageSummary, PackageError> {
         let archive = archive(&files).map_err(PackageError::at(path))?;
         folder::replace(path, &archive, 0o644)?;
     }
+    deploy::write(&deploy)?;
     let functions = files.iter().filter(|file| file.name.contains('/'));
     Ok(PackageSummary {
         folder: request.folder.clone(),
         zip: request.zip.clone(),
+        deploy,
         functions: functions.count(),
         kept_settings,
         build,

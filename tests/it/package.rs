@@ -38,6 +38,7 @@ impl Workspace {
             folder: self.path("dist"),
             executable: self.path("build"),
             zip: Some(self.path("app.zip")),
+            deploy: None,
             push_schedule: None,
         }
     }
@@ -436,4 +437,155 @@ fn what_keeps_the_command_from_packaging_is_one_line() {
     codex-miroir: build: Not a directory (os error 20)
     codex-miroir: . holds something else and is left alone; name a new or empty folder, or an earlier package
     "#);
+}
+
+/// A run with `--deploy`.
+fn run_deploy(workspace: &Workspace, deploy: &str) -> (bool, String) {
+    let arguments = ["dist", "--executable", "build", "--deploy", deploy];
+    run_package(workspace, &arguments)
+}
+
+/// The lines about the files that deploy the app.
+fn about<'a>(text: &'a str, folder: &str) -> Vec<&'a str> {
+    let lines = text.lines().filter(|line| line.starts_with(folder));
+    lines.collect()
+}
+
+const DEPLOY_FILES: [&str; 4] = [
+    ".github/workflows/deploy.yml",
+    "azure.yaml",
+    "infra/main.bicep",
+    "infra/main.parameters.json",
+];
+
+#[test]
+fn what_deploys_the_app_is_written_once_and_a_second_run_changes_nothing() {
+    let workspace = Workspace::new();
+    let (done, text) = run_deploy(&workspace, "repository");
+    assert!(done, "{text}");
+    assert_snapshot!(about(&text, "repository").join("\n"), @r"
+    repository/azure.yaml: written
+    repository/infra/main.bicep: written
+    repository/infra/main.parameters.json: written
+    repository/.github/workflows/deploy.yml: written
+    ");
+    let first = contents(&workspace.path("repository"));
+    assert!(first.keys().eq(DEPLOY_FILES), "{:?}", first.keys());
+    let written = |name: &str| {
+        let path = workspace.path("repository").join(name);
+        fs::metadata(path).unwrap().modified().unwrap()
+    };
+    let times = DEPLOY_FILES.map(written);
+
+    let (done, text) = run_deploy(&workspace, "repository");
+    assert!(done, "{text}");
+    assert_snapshot!(about(&text, "repository").join("\n"), @r"
+    repository/azure.yaml was there and is the same
+    repository/infra/main.bicep was there and is the same
+    repository/infra/main.parameters.json was there and is the same
+    repository/.github/workflows/deploy.yml was there and is the same
+    ");
+    assert_eq!(contents(&workspace.path("repository")), first);
+    assert_eq!(DEPLOY_FILES.map(written), times);
+}
+
+/// The parameters are made to be edited, so a file that differs is no error.
+#[test]
+fn what_a_person_made_of_the_files_stays_and_is_named() {
+    let workspace = Workspace::new();
+    let repository = workspace.path("repository");
+    fs::create_dir_all(repository.join("infra")).unwrap();
+    for name in ["infra/main.parameters.json", "README.md"] {
+        fs::write(repository.join(name), "theirs").unwrap();
+    }
+    let (done, text) = run_deploy(&workspace, "repository");
+    assert!(done, "{text}");
+    assert_snapshot!(about(&text, "repository").join("\n"), @r"
+    repository/azure.yaml: written
+    repository/infra/main.bicep: written
+    repository/infra/main.parameters.json was there and differs: it stays as it is
+    repository/.github/workflows/deploy.yml: written
+    ");
+    let found = contents(&repository);
+    assert_eq!(found["infra/main.parameters.json"].0, b"theirs");
+    assert_eq!(found["README.md"].0, b"theirs");
+}
+
+#[test]
+fn what_deploys_the_app_is_never_deployed() {
+    let workspace = Workspace::new();
+    let plain = {
+        write(&workspace.package_request()).unwrap();
+        (
+            contents(&workspace.path("dist")),
+            fs::read(workspace.path("app.zip")).unwrap(),
+        )
+    };
+    let deploy = Some(workspace.path("repository"));
+    write(&PackageRequest {
+        deploy,
+        ..workspace.package_request()
+    })
+    .unwrap();
+    assert_eq!(contents(&workspace.path("dist")), plain.0);
+    assert_eq!(fs::read(workspace.path("app.zip")).unwrap(), plain.1);
+}
+
+#[test]
+fn the_app_and_what_deploys_it_are_in_two_folders() {
+    let workspace = Workspace::new();
+    fs::create_dir(workspace.path("other")).unwrap();
+    std::os::unix::fs::symlink(workspace.path("dist"), workspace.path("link")).unwrap();
+    std::os::unix::fs::symlink("../dist", workspace.path("other/infra")).unwrap();
+    let nested = |deploy: &str| {
+        let (done, text) = run_deploy(&workspace, deploy);
+        assert!(!done, "{deploy}: {text}");
+        assert_eq!(
+            text,
+            format!(
+                "codex-miroir: {deploy} and dist must not be the same folder, nor one inside the other: what deploys \
+                 the app isn't deployed itself\n"
+            )
+        );
+    };
+    let inside = ["dist", "./dist/", "dist/deploy", "new/../dist/a/b"];
+    let around = [".", "other/..", "dist/.."];
+    // Neither folder exists, then the app's does.
+    for _ in 0..2 {
+        inside.iter().chain(&around).for_each(|it| nested(it));
+        assert!(!workspace.path("new").exists());
+        if workspace.path("dist").exists() {
+            // Through links.
+            ["link", "link/deploy", "other"]
+                .iter()
+                .for_each(|it| nested(it));
+            assert_eq!(fs::read_dir(workspace.path("dist")).unwrap().count(), 0);
+            assert_eq!(fs::read_dir(workspace.path("other")).unwrap().count(), 1);
+        }
+        fs::create_dir_all(workspace.path("dist")).unwrap();
+    }
+    // Beside each other, even if one's name begins with the other's.
+    let (done, text) = run_deploy(&workspace, "dist-repository");
+    assert!(done, "{text}");
+}
+
+/// An interrupted run leaves at most a temporary file, which the next run replaces.
+#[test]
+fn writing_what_deploys_the_app_can_be_cut_off_and_repeated() {
+    let workspace = Workspace::new();
+    let repository = workspace.path("repository");
+    let begun = repository.join("azure.yaml.codex-miroir-new");
+    // A folder in the place of a file.
+    fs::create_dir_all(repository.join("infra/main.bicep")).unwrap();
+    fs::write(&begun, "# half a l").unwrap();
+    let (done, text) = run_deploy(&workspace, "repository");
+    assert!(
+        !done && text.contains("repository/infra/main.bicep: "),
+        "{text}"
+    );
+    assert!(!workspace.path("dist").exists(), "nothing is written");
+    fs::remove_dir(repository.join("infra/main.bicep")).unwrap();
+    let (done, text) = run_deploy(&workspace, "repository");
+    assert!(done, "{text}");
+    assert!(contents(&repository).keys().eq(DEPLOY_FILES));
 }

@@ -12,6 +12,7 @@ mod attacks;
 mod budgets;
 mod calendar;
 mod deliveries;
+mod deploy;
 mod disk;
 mod functions_host;
 mod git_interleavings;

@@ -16,6 +16,14 @@ pub enum PackageError {
     /// A file that is no zip is at the archive's path; nothing is changed.
     #[error("{} is no zip archive and is left alone; name a new file, or an earlier archive", .0.display())]
     NotAnArchive(PathBuf),
+    /// The folder of what deploys the app, and the app's folder, are one or one inside the other; nothing is changed.
+    #[error("{} and {} must not be the same folder, nor one inside the other: what deploys the app isn't deployed itself", deploy.display(), app.display())]
+    Nested {
+        /// The folder of what deploys it.
+        deploy: PathBuf,
+        /// The app's folder.
+        app: PathBuf,
+    },
     /// A file, or the archive, can't be read or written.
     #[error("{}: {error}", path.display())]
     File {

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::build::ExecutableKind;
 use super::contents::{EXECUTABLE, SETTINGS};
+use super::deploy::{DeployFile, Outcome};
 
 /// The summary of a written package; `Display` is what is printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageSummary {
     pub(super) folder: PathBuf,
     pub(super) zip: Option<PathBuf>,
+    pub(super) deploy: Vec<DeployFile>,
     pub(super) functions: usize,
     pub(super) kept_settings: bool,
     pub(super) build: ExecutableKind,
@@ -37,15 +39,26 @@ impl fmt::Display for PackageSummary {
             f,
             "{folder}: {functions} functions, host.json, .funcignore, {EXECUTABLE}\n\
              {folder}/{SETTINGS}{settings}\n\
-             {archived}{advice}\n\
+             {archived}{deploy_files}{advice}\n\
              To try it, with Azurite running:\n  (cd {quoted} && func start)\n\
              To deploy it:\n  (cd {quoted} && func azure functionapp publish APP)\n{deploy}",
             folder = self.folder.display(),
             functions = self.functions,
+            deploy_files = self.deploy.iter().map(line).collect::<String>(),
             advice = advice(self.build),
             quoted = shell_quoted(&self.folder),
         )
     }
+}
+
+/// The line of a file that deploys the app.
+fn line(file: &DeployFile) -> String {
+    let outcome = match file.outcome {
+        Outcome::Written => ": written",
+        Outcome::Same => " was there and is the same",
+        Outcome::Differs => " was there and differs: it stays as it is",
+    };
+    format!("{}{outcome}\n", file.path.display())
 }
 
 /// The path, quoted where a shell would interpret it.

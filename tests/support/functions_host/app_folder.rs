@@ -27,7 +27,11 @@ pub(crate) fn packaged() -> &'static Path {
 }
 
 fn package(folder: &Path) {
-    let output = codex_miroir().arg("package").arg(folder).output().unwrap();
+    let mut command = codex_miroir();
+    command.arg("package").arg(folder);
+    // Beside the app: it must not change what is started.
+    command.arg("--deploy").arg(folder.with_extension("deploy"));
+    let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
 }
