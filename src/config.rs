@@ -16,4 +16,4 @@ pub use public_url::PublicUrl;
 pub use redis::{RedisConfig, RedisLogin};
 pub use settings::Config;
 pub use storage::{ManagedIdentityConfig, StorageChoice, is_container_name};
-pub use unknown_settings::{UnknownSetting, unknown_settings};
+pub use unknown_settings::{UnknownSetting, older_settings, unknown_settings};

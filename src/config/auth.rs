@@ -48,6 +48,14 @@ pub struct OAuthApp {
     pub redirect_uri: Option<String>,
 }
 
+impl OAuthApp {
+    /// Where browsers return to after a sign-in.
+    pub fn callback(&self, public: &PublicUrl) -> String {
+        let default = || format!("{public}{CALLBACK}");
+        self.redirect_uri.clone().unwrap_or_else(default)
+    }
+}
+
 /// The logins that are authorized (`CODEX_ALLOWED_LOGINS`).
 #[derive(Debug, Clone, PartialEq, Eq, derive_more::Display)]
 pub enum Allowlist {

@@ -45,7 +45,7 @@ impl PublicUrl {
     }
 
     /// Whether it is an address of this machine.
-    pub(super) fn is_loopback(&self) -> bool {
+    pub fn is_loopback(&self) -> bool {
         let url = Url::parse(&self.origin);
         url.is_ok_and(|url| url.host_str().is_some_and(net::is_loopback))
     }

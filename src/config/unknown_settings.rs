@@ -1,4 +1,5 @@
-//! Detects misspelled settings: variables with the prefix `CODEX_` that nothing reads.
+//! Detects settings that have no effect: misspelled ones, which are variables with the prefix `CODEX_` that nothing
+//! reads, and those of the older service.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -29,6 +30,24 @@ pub fn unknown_settings(variables: impl IntoIterator<Item = String>) -> Vec<Unkn
         variable,
     });
     unknown.collect()
+}
+
+/// The settings of the older service, and of its Node.js, that nothing here reads.
+const OLDER: [&str; 8] = [
+    "COSMOS_DB",
+    "COSMOS_ENDPOINT",
+    "COSMOS_KEY",
+    "COSMOS_TASKS",
+    "COSMOS_TIMELINE",
+    "DAY_HORIZON",
+    "USERS_CSV",
+    "WEBSITE_NODE_DEFAULT_VERSION",
+];
+
+/// The `variables` that only the older service read.
+pub fn older_settings(variables: impl IntoIterator<Item = String>) -> Vec<String> {
+    let variables = variables.into_iter();
+    variables.filter(|it| OLDER.contains(&&**it)).collect()
 }
 
 /// The variables that are looked up when none is set. Then no setting takes precedence over another, so this includes

@@ -1,5 +1,6 @@
 //! Access tokens of a GitHub App's installation: requested with a signed JWT, valid for an hour.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,13 +32,24 @@ pub(super) struct InstallationTokenSource {
     id: String,
     installation: u64,
     key: Arc<dyn SigningKey>,
-    token: Mutex<Option<(Secret, DateTime<Utc>)>>,
+    token: Mutex<Option<InstallationToken>>,
+}
+
+/// A token of the installation.
+#[derive(Debug, Clone)]
+pub(super) struct InstallationToken {
+    pub(super) secret: Secret,
+    /// What the installation was granted, as in `contents: write`.
+    pub(super) permissions: BTreeMap<String, String>,
+    expires_at: DateTime<Utc>,
 }
 
 #[derive(Deserialize)]
 struct TokenResponse {
     token: String,
     expires_at: DateTime<Utc>,
+    #[serde(default)]
+    permissions: BTreeMap<String, String>,
 }
 
 impl InstallationTokenSource {
@@ -63,12 +75,15 @@ impl InstallationTokenSource {
     }
 
     /// The cached token, or a new one when it is about to expire. The lock makes concurrent callers share one request.
-    pub(super) async fn get(&self, transport: &Transport) -> Result<Secret, GitHubError> {
+    pub(super) async fn get(
+        &self,
+        transport: &Transport,
+    ) -> Result<InstallationToken, GitHubError> {
         let operation = "get the installation's token";
         let mut cached = self.token.lock().await;
         let now = Utc::now();
-        if let Some((token, expires_at)) = &*cached
-            && now < *expires_at - REFRESH_MARGIN
+        if let Some(token) = &*cached
+            && now < token.expires_at - REFRESH_MARGIN
         {
             return Ok(token.clone());
         }
@@ -77,8 +92,12 @@ impl InstallationTokenSource {
         let octocrab = transport.for_service(&jwt)?;
         let request = octocrab.post::<(), TokenResponse>(route, None);
         let response = transport.call(operation, request).await?;
-        let token = Secret::new(response.token);
-        *cached = Some((token.clone(), response.expires_at));
+        let token = InstallationToken {
+            secret: Secret::new(response.token),
+            permissions: response.permissions,
+            expires_at: response.expires_at,
+        };
+        *cached = Some(token.clone());
         Ok(token)
     }
 

@@ -45,12 +45,12 @@ const MAX_TREE_ENTRIES: usize = 200;
 /// write could succeed and its response be rejected. octocrab's typed calls are used where their models require
 /// nothing that may be missing.
 pub struct GitHubRepository {
-    transport: Arc<Transport>,
-    config: RepositoryConfig,
-    token: RepositoryToken,
+    pub(super) transport: Arc<Transport>,
+    pub(super) config: RepositoryConfig,
+    pub(super) token: RepositoryToken,
 }
 
-enum RepositoryToken {
+pub(super) enum RepositoryToken {
     Fixed(Secret),
     App(InstallationTokenSource),
 }
@@ -88,7 +88,7 @@ impl GitHubRepository {
             RepositoryToken::Fixed(token) => self.transport.for_service(token),
             RepositoryToken::App(app) => {
                 let token = app.get(&self.transport).await?;
-                self.transport.for_service(&token)
+                self.transport.for_service(&token.secret)
             }
         }
     }
@@ -110,7 +110,7 @@ impl GitHubRepository {
     }
 
     /// GETs JSON; `path` is relative to the repository's URL.
-    async fn get<T: DeserializeOwned>(
+    pub(super) async fn get<T: DeserializeOwned>(
         &self,
         operation: &'static str,
         path: &str,
@@ -132,7 +132,7 @@ impl GitHubRepository {
     }
 
     /// Sends a prepared request and returns the headers and the raw body of a 2xx response.
-    async fn send_raw(
+    pub(super) async fn send_raw(
         &self,
         operation: &'static str,
         path: &str,
@@ -154,7 +154,8 @@ impl GitHubRepository {
     }
 
     fn route(&self, path: &str) -> String {
-        format!("/repos/{}/{path}", self.config.full_name())
+        let route = format!("/repos/{}/{path}", self.config.full_name());
+        route.trim_end_matches('/').to_owned()
     }
 
     async fn add_to_tree(

@@ -3,6 +3,7 @@
 //! PURE (no I/O): [`decide`], [`merge()`], [`verify`], [`parse`], [`TaskTree`] and [`CommitSubject`]. I/O:
 //! [`GitHubRepository`], [`Transport`] and [`OAuth`]. GitHub's JSON doesn't leave this module; callers see our types.
 
+mod access;
 mod accounts;
 mod api_json;
 mod app;
@@ -17,6 +18,7 @@ mod transport;
 mod tree;
 mod webhook;
 
+pub use access::{Hook, RepositoryAccess};
 pub use accounts::{Account, AuthorizationRequest, CodeExchange, OAuth};
 pub use client::GitHubRepository;
 pub use error::GitHubError;

@@ -14,5 +14,5 @@ pub use entry::{
 };
 pub use redis::{
     BadRedisClient, Breaker, CallResult, HealthLine, RedisCache, RedisSettings, RedisSnapshots,
-    object_id, parse_hint, reconnect_pause,
+    RefusedCommand, object_id, parse_hint, reconnect_pause,
 };

@@ -36,11 +36,8 @@ use crate::user_state::Version;
 pub use self::breaker::{Breaker, CallResult, HealthLine, reconnect_pause};
 pub use self::connection::BadRedisClient;
 pub use self::login::object_id;
-pub use self::snapshots::RedisSnapshots;
+pub use self::snapshots::{RedisSnapshots, RefusedCommand};
 pub use self::wire::parse_hint;
-
-/// Replaces a snapshot, or not.
-const PUBLISH: &str = include_str!("redis/publish.lua");
 
 /// So many hints wait to be acted on; further ones are dropped.
 const MAX_WAITING_HINTS: usize = 1_024;
@@ -69,7 +66,7 @@ pub struct RedisCache {
     connector: Arc<Connector>,
     hints: mpsc::Sender<Hint>,
     life_ms: u64,
-    /// SHA-1 of [`PUBLISH`], by which the server knows it.
+    /// SHA-1 of [`wire::PUBLISH`], by which the server knows it.
     script_id: String,
 }
 
@@ -96,7 +93,7 @@ impl RedisCache {
             connector: Arc::new(Connector::new(server, &trust)?),
             hints,
             life_ms: u64::try_from(life.as_millis()).unwrap_or(u64::MAX),
-            script_id: format!("{:x}", Sha1::digest(PUBLISH)),
+            script_id: format!("{:x}", Sha1::digest(wire::PUBLISH)),
         };
         Ok((Arc::new(cache), heard))
     }
@@ -121,7 +118,9 @@ impl RedisCache {
         let by_id = publish(("EVALSHA", &*self.script_id));
         match by_id.query_async(connection).await {
             Err(error) if wire::is_script_unknown(&error) => {
-                publish(("EVAL", PUBLISH)).query_async(connection).await
+                publish(("EVAL", wire::PUBLISH))
+                    .query_async(connection)
+                    .await
             }
             answer => answer,
         }

@@ -98,6 +98,14 @@ impl BlobKey {
         Self("state/.probe".to_owned())
     }
 
+    /// `state/.trial-{id}`: a blob that `doctor` writes and removes. Not a valid user name.
+    pub fn trial(id: u64) -> Self {
+        Self(format!("state/{}{id:016x}", Self::TRIAL))
+    }
+
+    /// The start of the name of [`Self::trial`] below [`Prefix::all_state`].
+    pub const TRIAL: &str = ".trial-";
+
     /// The path relative to the container or root folder.
     pub fn path(&self) -> &str {
         &self.0

@@ -42,8 +42,7 @@ impl BrowserSignIn {
         config: &Config,
         transport: &Arc<Transport>,
     ) -> Result<Self, String> {
-        let default = || format!("{}/auth/github/callback", config.public_url);
-        let callback = app.redirect_uri.clone().unwrap_or_else(default);
+        let callback = app.callback(&config.public_url);
         Ok(Self {
             oauth: OAuth::new(app, &config.github.web_url, &callback)?,
             transport: Arc::clone(transport),

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{AsyncConnectionConfig, Pipeline, Value};
+use redis::{AsyncConnectionConfig, Cmd, Pipeline, Value};
 
-use super::connection::{BadRedisClient, Connector, RedisCallError, within};
-use super::wire::{self, KeyNames};
+use super::connection::{BadRedisClient, Connector, RedisCallError, is_refused, within};
+use super::wire::{self, KeyNames, PUBLISH};
 use crate::config::RedisConfig;
 use crate::net::TrustStore;
 use crate::shared_cache::cache::{NoAnswer, SharedSnapshots};
@@ -16,6 +16,18 @@ use crate::user::UserId;
 
 /// The timeout of a command: nobody else waits meanwhile, and an operator's machine may be far from the server.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the key of a trial lives if it isn't removed.
+const TRIAL_LIFE_MS: u64 = 10_000;
+
+/// A command that the server doesn't let this user run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedCommand {
+    /// Its name.
+    pub command: &'static str,
+    /// The server's own words.
+    pub reason: String,
+}
 
 /// The snapshots in one server.
 pub struct RedisSnapshots {
@@ -46,6 +58,70 @@ impl RedisSnapshots {
             .commands
             .send_packed_commands(commands, 0, commands.len());
         within(COMMAND_TIMEOUT, call).await
+    }
+}
+
+impl RedisSnapshots {
+    /// Connects, signs in, and tries each command that the service uses, on a key and by a message that no instance takes
+    /// for its own; the key is removed again. Returns the commands that the server refuses, with its reason.
+    ///
+    /// # Errors
+    /// [`NoAnswer`] if there is no connection, or it is lost.
+    pub async fn try_commands(&self) -> Result<Vec<RefusedCommand>, NoAnswer> {
+        let opened = self.connector.open(AsyncConnectionConfig::new()).await;
+        let mut open = opened.map_err(no_answer)?;
+        let mut refused = vec![];
+        let (key, channel) = (self.names.trial(), self.names.hints());
+        let (stamp, body) = wire::trial_snapshot();
+        let script = ("EVAL", PUBLISH);
+        let publish = wire::publish(script, &key, TRIAL_LIFE_MS, &stamp, Some(&body));
+        let mut hint = redis::cmd("PUBLISH");
+        hint.arg(&channel).arg("trial");
+        let mut ping = redis::pipe();
+        ping.cmd("PING");
+        let pipeline = |command: Cmd| {
+            let mut pipeline = redis::pipe();
+            pipeline.add_command(command);
+            pipeline
+        };
+        for (command, commands) in [
+            ("PING", ping),
+            ("HMGET and TIME", wire::get(&key)),
+            ("EVAL", pipeline(publish)),
+            ("DEL", wire::remove(&key)),
+            ("PUBLISH", pipeline(hint)),
+        ] {
+            let call = open
+                .commands
+                .send_packed_commands(&commands, 0, commands.len());
+            let answers = within(COMMAND_TIMEOUT, call).await;
+            let answer = answers.and_then(|answers| {
+                let checked = answers.into_iter().map(Value::extract_error);
+                Ok(checked.collect::<Result<Vec<_>, _>>().map(drop)?)
+            });
+            note_refused(command, answer, &mut refused)?;
+        }
+        let heard = within(COMMAND_TIMEOUT, open.commands.subscribe(channel)).await;
+        note_refused("SUBSCRIBE", heard, &mut refused)?;
+        Ok(refused)
+    }
+}
+
+/// Keeps a refusal; any other error ends the trial.
+fn note_refused(
+    command: &'static str,
+    answer: Result<(), RedisCallError>,
+    refused: &mut Vec<RefusedCommand>,
+) -> Result<(), NoAnswer> {
+    let is_refusal = is_refused(&answer);
+    match answer {
+        Ok(()) => Ok(()),
+        Err(error) if is_refusal => {
+            let reason = error.to_string();
+            refused.push(RefusedCommand { command, reason });
+            Ok(())
+        }
+        Err(error) => Err(no_answer(error)),
     }
 }
 

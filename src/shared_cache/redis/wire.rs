@@ -8,6 +8,9 @@ use crate::store::ETag;
 use crate::user::UserId;
 use crate::user_state::Version;
 
+/// Replaces a snapshot, or not.
+pub(super) const PUBLISH: &str = include_str!("publish.lua");
+
 /// The fields of a user's hash, in the order in which they are read.
 const FIELDS: [&str; 7] = [
     "format",
@@ -48,6 +51,11 @@ impl KeyNames {
     /// A key that never exists, and is read by the check.
     pub(super) fn check(&self) -> String {
         format!("codex:{{{}}}:check", self.scope)
+    }
+
+    /// A key that is written and removed to see whether that is allowed. Not a valid user name.
+    pub(super) fn trial(&self) -> String {
+        format!("codex:{{{}/.trial}}:snapshot", self.scope)
     }
 
     /// The channel that carries hints.
@@ -151,6 +159,19 @@ pub(super) fn publish(
         run.arg(&state[..]).arg(&index[..]);
     }
     run
+}
+
+/// A snapshot of nothing, for [`KeyNames::trial`].
+pub(super) fn trial_snapshot() -> (Stamp, SharedBody) {
+    let stamp = Stamp {
+        format: "trial".into(),
+        version: Version(1),
+        etag: ETag::new("trial"),
+        listed: ServerTime(0),
+        confirmed: ServerTime(0),
+    };
+    let (state, index) = ("trial".into(), "trial".into());
+    (stamp, SharedBody { state, index })
 }
 
 pub(super) fn parse_published(answer: Value) -> Option<Published> {

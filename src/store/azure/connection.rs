@@ -126,6 +126,13 @@ impl AzureConnection {
             credential: Credential::ManagedIdentity(identity),
         })
     }
+
+    /// The URL of a container of the account, without credentials.
+    pub(super) fn container_url(&self, container: &str) -> Url {
+        let mut url = self.endpoint.clone();
+        url.set_path(&format!("{}/{container}", url.path().trim_end_matches('/')));
+        url
+    }
 }
 
 /// The parts of a connection string by their lower-case names.

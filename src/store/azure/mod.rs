@@ -1,5 +1,6 @@
 //! Azure Blob Storage: a real account, or the emulator Azurite (src/store/README.md, "Azure").
 
+mod anonymous;
 mod connection;
 mod error;
 mod identity;
@@ -22,6 +23,7 @@ use azure_storage_blob::{BlobContainerClient, BlobContainerClientOptions};
 use derive_more::{Debug, Display};
 use tokio::sync::OnceCell;
 
+pub use self::anonymous::{AnonymousAnswer, AnonymousReader};
 pub use self::connection::{AzureConnection, BadConnection, Credential};
 use self::error::{AzureErrorKind, CallContext};
 use self::identity::IdentityTokens;
@@ -72,6 +74,19 @@ impl AzureStore {
             client: container_client(connection, container, trust)?,
             created: OnceCell::new(),
         })
+    }
+
+    /// Whether the container exists. Needs no other permission than [`BlobStore::list`].
+    pub async fn has_container(&self) -> StoreAnswer<bool> {
+        let (prefix, one_level) = (Prefix::all_state(), Context::new().with_value(OneLevel));
+        let call = CallContext::new("list", prefix.as_str());
+        let mut listing = Listing::default();
+        match listing::add_pages(&self.client, &prefix, one_level, &mut listing).await {
+            Ok(headers) => call.response(true, &headers),
+            Err(error) => call.outcome(&error, |kind| {
+                (kind == AzureErrorKind::NoContainer).then_some(false)
+            }),
+        }
     }
 
     /// Creates the container, once per process. If it is deleted later it isn't created again: restoring a deleted
@@ -235,8 +250,7 @@ fn container_client(
     container: &str,
     trust: &TrustStore,
 ) -> Result<BlobContainerClient, BadConnection> {
-    let mut url = connection.endpoint;
-    url.set_path(&format!("{}/{container}", url.path().trim_end_matches('/')));
+    let mut url = connection.container_url(container);
     let mut client_options = transport::client_options(trust, &url)?;
     match connection.credential {
         Credential::AccountKey(key) => {

@@ -16,7 +16,7 @@ use super::connection::BadConnection;
 use crate::net::TrustStore;
 
 /// The timeout of one try, from connecting to the last byte of the body.
-const TRY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TRY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Below the four minutes after which Azure's load balancers drop idle connections.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(90);

@@ -27,8 +27,7 @@ impl TempFile {
     /// Writes `bytes` to a new file in the target's folder, so that the rename never crosses file systems, even with
     /// links.
     pub(super) fn write(folder: &Path, bytes: &[u8]) -> io::Result<Self> {
-        let random = RandomState::new().build_hasher().finish();
-        let path = folder.join(format!("{}{random:016x}{}", TEMPORARY.0, TEMPORARY.1));
+        let path = folder.join(temporary_name());
         let file = File::options().write(true).create_new(true).open(&path)?;
         let mut temp = Self { path, file };
         temp.file.write_all(bytes)?;
@@ -109,17 +108,28 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
+/// A new name for a temporary file.
+pub(super) fn temporary_name() -> String {
+    let random = RandomState::new().build_hasher().finish();
+    format!("{}{random:016x}{}", TEMPORARY.0, TEMPORARY.1)
+}
+
 /// Whether this is the name of a temporary file of the store.
 pub(super) fn is_temporary(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     name.starts_with(TEMPORARY.0.as_bytes()) && name.ends_with(TEMPORARY.1.as_bytes())
 }
 
-/// Deletes a temporary file that a dead process left behind. Ignores failures: it is tried again later.
-pub(super) fn remove_if_abandoned(path: &Path, now: SystemTime) {
+/// Whether a dead process left this temporary file or folder behind.
+pub(super) fn is_abandoned(path: &Path, now: SystemTime) -> bool {
     let modified = path.symlink_metadata().and_then(|m| m.modified());
     let age = modified.ok().and_then(|m| now.duration_since(m).ok());
-    if age.is_some_and(|age| age > ABANDONED) {
+    age.is_some_and(|age| age > ABANDONED)
+}
+
+/// Deletes a temporary file that a dead process left behind. Ignores failures: it is tried again later.
+pub(super) fn remove_if_abandoned(path: &Path, now: SystemTime) {
+    if is_abandoned(path, now) {
         let _ = fs::remove_file(path);
     }
 }

@@ -47,7 +47,17 @@ impl Layout {
 
     /// The folders that the store writes to. Anything else in the root is ignored.
     pub(super) fn folders(&self) -> [PathBuf; 4] {
-        ["raw", "artifacts", "state", STORE_FOLDER].map(|folder| self.root.join(folder))
+        Self::folders_of(&self.root)
+    }
+
+    /// The folders of the store at `root`, whether or not they are there.
+    pub(super) fn folders_of(root: &Path) -> [PathBuf; 4] {
+        ["raw", "artifacts", "state", STORE_FOLDER].map(|folder| root.join(folder))
+    }
+
+    /// The private folder of the store at `root`.
+    pub(super) fn private_folder(root: &Path) -> PathBuf {
+        root.join(STORE_FOLDER)
     }
 
     pub(super) fn blob(&self, key: &BlobKey) -> PathBuf {

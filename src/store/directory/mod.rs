@@ -15,6 +15,7 @@ mod list;
 mod lock;
 mod read;
 mod sidecar;
+mod trial;
 mod version;
 mod watch;
 mod write;
@@ -29,6 +30,7 @@ use dashmap::DashMap;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
+pub use self::trial::TrialFolder;
 pub use self::watch::{ChangedPath, FolderWatcher};
 
 use self::error::store_error;
@@ -88,6 +90,19 @@ impl DirectoryStore {
             layout: Arc::new(layout),
             writer_locks: WriterLocks::default(),
         })
+    }
+
+    /// Opens a store in a folder that is removed afterwards.
+    pub fn open_trial(
+        folder: &TrialFolder,
+        clock: fn() -> DateTime<Utc>,
+    ) -> Result<Self, StoreError> {
+        Self::with_layout(folder.path(), Layout::open(folder.path(), clock))
+    }
+
+    /// Whether a store was ever opened at `root`.
+    pub fn is_initialized(root: &Path) -> bool {
+        Layout::is_initialized(root)
     }
 
     /// The absolute path of the folder, for the startup log.

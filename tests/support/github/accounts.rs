@@ -89,7 +89,7 @@ impl World {
         let answer = json!({
             "token": token,
             "expires_at": time(expires),
-            "permissions": { "contents": "write", "metadata": "read", "pull_requests": "write" },
+            "permissions": self.installation_permissions(),
             "repository_selection": "selected",
         });
         Ok(Reply::json(201, answer))

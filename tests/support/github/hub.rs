@@ -112,7 +112,7 @@ impl World {
                 match method {
                     "GET" => {
                         self.may_read(caller)?;
-                        self.as_shown_by(replica, |world| world.route_read(call, below))
+                        self.as_shown_by(replica, |world| world.route_read(call, below, caller))
                     }
                     _ => {
                         self.may_write(caller)?;
@@ -132,8 +132,12 @@ impl World {
         }
     }
 
-    fn route_read(&mut self, call: &Call, below: &[&str]) -> Answer {
+    fn route_read(&mut self, call: &Call, below: &[&str], caller: &Caller) -> Answer {
         match below {
+            [] => self.get_repository(caller),
+            ["branches", branch @ ..] => self.get_branch(&branch.join("/")),
+            ["rules", "branches", branch @ ..] => self.get_branch_rules(&branch.join("/")),
+            ["hooks"] => self.list_hooks(caller),
             ["git", "ref", reference @ ..] => self.get_ref(&reference.join("/")),
             ["git", "commits", sha] => self.get_commit(sha),
             ["git", "trees", name @ ..] => self.get_tree(call, &name.join("/")),

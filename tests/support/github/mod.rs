@@ -26,6 +26,7 @@ mod push;
 mod replica;
 mod repository;
 mod server;
+mod settings;
 mod shapes;
 mod traffic;
 mod tree;
@@ -46,6 +47,7 @@ pub(crate) use oauth::s256;
 pub(crate) use pulls::Merge;
 pub(crate) use replica::Replica;
 pub(crate) use repository::Change;
+pub(crate) use settings::HookSetting;
 pub(crate) use traffic::{Fault, Hold};
 
 use deliveries::Deliveries;
@@ -53,6 +55,7 @@ use git::Git;
 use hub::Hub;
 use limits::Limits;
 use people::People;
+use settings::Settings;
 use world::World;
 
 /// The initial repository.
@@ -193,6 +196,7 @@ fn begin(setup: &Setup, url: &str, git: Git) -> World {
         sealed_pulls: Vec::new(),
         replicas: Vec::new(),
         limits: Limits::default(),
+        settings: Settings::default(),
         pushes: Vec::new(),
         tree_limit: 100_000,
         filled: false,

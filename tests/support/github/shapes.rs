@@ -20,7 +20,7 @@ pub(super) fn node_id(of: &str) -> String {
 }
 
 /// The creation time of every object.
-const BEGINNING: &str = "2024-01-01T00:00:00Z";
+pub(super) const BEGINNING: &str = "2024-01-01T00:00:00Z";
 
 /// The URLs of a repository's parts, by the name of the member.
 const PARTS: [(&str, &str); 37] = [

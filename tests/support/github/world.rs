@@ -14,6 +14,7 @@ use super::people::{Grant, People};
 use super::pulls::Pull;
 use super::push::PushDelivery;
 use super::replica::State;
+use super::settings::Settings;
 
 /// The hub's one repository and everything around it, under one lock.
 pub(super) struct World {
@@ -40,6 +41,7 @@ pub(super) struct World {
     pub(super) sealed_pulls: Vec<Pull>,
     pub(super) replicas: Vec<State>,
     pub(super) limits: Limits,
+    pub(super) settings: Settings,
     pub(super) pushes: Vec<PushDelivery>,
     /// A tree with more entries is truncated.
     pub(super) tree_limit: usize,
@@ -123,7 +125,7 @@ impl World {
 
     /// Checks that the caller may read the repository; else GitHub's answer to strangers.
     pub(super) fn may_read(&self, caller: &Caller) -> Result<(), Box<Reply>> {
-        if self.private && !self.is_member(caller) {
+        if self.private && !self.is_member(caller) && !self.is_reader(caller) {
             return Err(not_found());
         }
         Ok(())
