@@ -100,6 +100,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Check the settings and everything they name, and say what to do about what is wrong. Changes nothing that stays.
+    Doctor,
     /// Export or delete all data of a user, or rebind the login to another account.
     #[command(subcommand)]
     User(operator::UserCommand),
@@ -162,6 +164,10 @@ async fn run(command: Command) -> Result<(), Failure> {
             push_schedule: push_schedule.map(|it| it.parse()).transpose()?,
         }),
         Command::Inspect { user, json } => operator::inspect(&load_config()?, &user, json).await,
+        Command::Doctor => {
+            telemetry::init(variable("RUST_LOG").as_deref())?;
+            operator::doctor(variable, set_variables(), Utc::now).await
+        }
         Command::User(command) => operator::run(&load_config()?, command).await,
     }
 }
@@ -176,14 +182,18 @@ fn load_config() -> Result<Config, Failure> {
 /// one may make the others invalid.
 fn load_serve_config(flags: Flags) -> Result<Config, Failure> {
     telemetry::init(variable("RUST_LOG").as_deref())?;
-    let set = std::env::vars_os().filter(|(_, value)| !value.to_string_lossy().trim().is_empty());
-    for unknown in
-        config::unknown_settings(set.map(|(name, _)| name.to_string_lossy().into_owned()))
-    {
+    for unknown in config::unknown_settings(set_variables()) {
         let (variable, nearest) = (unknown.variable, unknown.nearest);
         tracing::warn!(variable, nearest, "unknown setting");
     }
     Ok(Config::from_flags(flags, variable)?)
+}
+
+/// The names of the environment variables that aren't blank.
+fn set_variables() -> Vec<String> {
+    let set = std::env::vars_os().filter(|(_, value)| !value.to_string_lossy().trim().is_empty());
+    set.map(|(name, _)| name.to_string_lossy().into_owned())
+        .collect()
 }
 
 /// Reads an environment variable. A blank value counts as not set.

@@ -2,6 +2,8 @@
 
 #![expect(clippy::print_stdout, reason = "the commands' results")]
 
+mod doctor;
+
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,7 +22,9 @@ use codex_miroir::store::deadline::Deadline;
 use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::user::UserId;
 
-use crate::wiring::{self, Failure, StoreName, open_store};
+pub(crate) use doctor::doctor;
+
+use crate::wiring::{self, CALL_LIMIT, Failure, StoreName, open_store};
 
 /// The commands on one user's data.
 #[derive(Subcommand)]
@@ -59,9 +63,6 @@ pub(crate) enum UserCommand {
 
 /// Added to the expiry of a write intent, so that another instance has time to recover it.
 const RECOVERY_MARGIN: Duration = Duration::from_secs(30);
-
-/// The time limit of each storage request.
-const CALL_LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) async fn run(config: &Config, command: UserCommand) -> Result<(), Failure> {
     match command {

@@ -138,7 +138,7 @@ pub(crate) async fn bind(config: &Config) -> Result<TcpListener, Failure> {
 
 /// Completes on SIGTERM or Ctrl-C. On Unix the handlers are installed at once, so that a signal before the first poll
 /// isn't missed.
-fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
+pub(crate) fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -26,13 +26,16 @@ pub(crate) type Failure = Box<dyn Error>;
 /// Deadline of a read; after it the read's storage requests are cancelled.
 const READ_DEADLINE: Duration = Duration::from_secs(30);
 
+/// The time limit of each storage request of a command that doesn't serve.
+pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(20);
+
 /// A random id from the operating system. Ids must be unique: otherwise an instance could take another's write for its
 /// own.
 #[expect(
     clippy::expect_used,
     reason = "without randomness the service can't run"
 )]
-fn random_id() -> u64 {
+pub(crate) fn random_id() -> u64 {
     getrandom::u64().expect("the operating system gives random numbers")
 }
 
@@ -124,7 +127,7 @@ pub(crate) fn codex(config: &Config, store: Arc<dyn BlobStore>) -> Result<Codex,
 #[display("{label} ({variable})")]
 pub(crate) struct StoreName {
     label: String,
-    variable: String,
+    pub(crate) variable: String,
     /// What tells it from any other store.
     pub(crate) scope: String,
 }
@@ -157,6 +160,33 @@ fn folder_scope(path: &Path) -> String {
 
 /// Opens the configured store.
 pub(crate) fn open_store(config: &Config) -> Result<(Arc<dyn BlobStore>, StoreName), Failure> {
+    match open_storage(config)? {
+        OpenStorage::Account(account) => Ok((account.store, account.name)),
+        OpenStorage::Folder(variable, path) => {
+            let allowed = "a folder that the service may make and write to";
+            let store = DirectoryStore::open(path, Utc::now);
+            let store = store.map_err(|error| unusable(variable, &error, allowed))?;
+            Ok((Arc::new(store), StoreName::folder(variable, path)))
+        }
+    }
+}
+
+/// The configured storage.
+pub(crate) enum OpenStorage<'a> {
+    Account(Box<OpenAccount>),
+    /// The variable that names a folder, and its path. Nothing was opened.
+    Folder(&'a str, &'a Path),
+}
+
+/// A container of an account. No request was sent.
+pub(crate) struct OpenAccount {
+    pub(crate) store: Arc<AzureStore>,
+    pub(crate) connection: AzureConnection,
+    pub(crate) name: StoreName,
+}
+
+/// Builds the client, if the configured storage is an account.
+pub(crate) fn open_storage(config: &Config) -> Result<OpenStorage<'_>, Failure> {
     let (variable, connection, allowed) = match &config.storage {
         StorageChoice::ConnectionString { variable, value } => {
             let connection = AzureConnection::parse(value.reveal());
@@ -171,10 +201,7 @@ pub(crate) fn open_store(config: &Config) -> Result<(Arc<dyn BlobStore>, StoreNa
             (variable, connection, "an account name or https URL")
         }
         StorageChoice::Directory { variable, path } => {
-            let allowed = "a folder that the service may make and write to";
-            let store = DirectoryStore::open(path, Utc::now);
-            let store = store.map_err(|error| unusable(variable, &error, allowed))?;
-            return Ok((Arc::new(store), StoreName::folder(variable, path)));
+            return Ok(OpenStorage::Folder(variable, path));
         }
     };
     let connection = connection.map_err(|error| unusable(variable, &error, allowed))?;
@@ -185,13 +212,17 @@ pub(crate) fn open_store(config: &Config) -> Result<(Arc<dyn BlobStore>, StoreNa
         endpoint.path().trim_end_matches('/'),
         config.container
     );
-    let store = AzureStore::new(connection, &config.container, &config.trust)?;
+    let store = AzureStore::new(connection.clone(), &config.container, &config.trust)?;
     let name = StoreName {
         scope,
         label: store.to_string(),
         variable: variable.clone(),
     };
-    Ok((Arc::new(store), name))
+    Ok(OpenStorage::Account(Box::new(OpenAccount {
+        store: Arc::new(store),
+        connection,
+        name,
+    })))
 }
 
 fn unusable(variable: &str, error: &dyn Error, allowed: &str) -> ConfigError {

@@ -24,6 +24,9 @@ pub enum AdminError {
     /// Nothing is stored for the user.
     #[error("nothing is stored for {0}; logins are written as GitHub spells them")]
     Nothing(UserId),
+    /// `doctor`: so many parts are broken.
+    #[error("{0} of these {are} broken", are = if *.0 == 1 { "is" } else { "are" })]
+    Broken(usize),
     /// `inspect`: a part of the report is missing, because it can't be read.
     #[error("not everything can be read")]
     Incomplete,

@@ -1,6 +1,7 @@
 #![doc = include_str!("README.md")]
 
 pub mod delete;
+pub mod doctor;
 mod error;
 mod export;
 mod import;

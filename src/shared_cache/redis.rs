@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use redis::Value;
 use redis::aio::MultiplexedConnection;
-use sha1::{Digest, Sha1};
 use tokio::sync::mpsc;
 
 use self::connection::{Connector, RedisCallError, in_time, is_refused};
@@ -93,7 +92,7 @@ impl RedisCache {
             connector: Arc::new(Connector::new(server, &trust)?),
             hints,
             life_ms: u64::try_from(life.as_millis()).unwrap_or(u64::MAX),
-            script_id: format!("{:x}", Sha1::digest(wire::PUBLISH)),
+            script_id: wire::publish_id(),
         };
         Ok((Arc::new(cache), heard))
     }

@@ -18,6 +18,7 @@ mod coherence;
 mod command_line;
 mod decisions;
 mod deletes;
+mod doctor;
 mod editors;
 mod functions_files;
 mod fuzz;

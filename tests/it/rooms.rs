@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "codex",
             "config",
             "git_sync",
+            "github",
             "owners",
             "shared_cache",
             "store",

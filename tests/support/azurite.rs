@@ -116,10 +116,11 @@ impl Azurite {
     }
 
     /// Sends a fully authorised request past the store, and returns status and headers. `path` is below the account,
-    /// percent-encoded.
+    /// percent-encoded, perhaps with a query.
     pub(crate) async fn send(&self, method: &str, path: &str, headers: &str) -> String {
+        let and = if path.contains('?') { '&' } else { '?' };
         self.exchange(
-            &format!("{method} /{ACCOUNT}/{path}?{}", account_sas()),
+            &format!("{method} /{ACCOUNT}/{path}{and}{}", account_sas()),
             headers,
         )
         .await

@@ -3,6 +3,7 @@
 pub(crate) mod azurite;
 pub(crate) mod contract;
 pub(crate) mod counting_store;
+pub(crate) mod doctor;
 pub(crate) mod easyauth;
 pub(crate) mod functions_host;
 pub(crate) mod gate_store;

@@ -14,6 +14,7 @@ mod calendar;
 mod deliveries;
 mod deploy;
 mod disk;
+mod doctor;
 mod functions_host;
 mod git_interleavings;
 mod git_sync;

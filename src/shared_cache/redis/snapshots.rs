@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{AsyncConnectionConfig, Cmd, Pipeline, Value};
+use redis::{AsyncConnectionConfig, Cmd, Pipeline, RedisError, Value};
 
 use super::connection::{BadRedisClient, Connector, RedisCallError, is_refused, within};
 use super::wire::{self, KeyNames, PUBLISH};
@@ -73,8 +73,8 @@ impl RedisSnapshots {
         let mut refused = vec![];
         let (key, channel) = (self.names.trial(), self.names.hints());
         let (stamp, body) = wire::trial_snapshot();
-        let script = ("EVAL", PUBLISH);
-        let publish = wire::publish(script, &key, TRIAL_LIFE_MS, &stamp, Some(&body));
+        let publish = |how| wire::publish(how, &key, TRIAL_LIFE_MS, &stamp, Some(&body));
+        let (by_text, by_id) = (("EVAL", PUBLISH), wire::publish_id());
         let mut hint = redis::cmd("PUBLISH");
         hint.arg(&channel).arg("trial");
         let mut ping = redis::pipe();
@@ -87,7 +87,9 @@ impl RedisSnapshots {
         for (command, commands) in [
             ("PING", ping),
             ("HMGET and TIME", wire::get(&key)),
-            ("EVAL", pipeline(publish)),
+            ("EVAL", pipeline(publish(by_text))),
+            // The key is there by now, so that the script reads it, too.
+            ("EVALSHA", pipeline(publish(("EVALSHA", &by_id)))),
             ("DEL", wire::remove(&key)),
             ("PUBLISH", pipeline(hint)),
         ] {
@@ -97,6 +99,9 @@ impl RedisSnapshots {
             let answers = within(COMMAND_TIMEOUT, call).await;
             let answer = answers.and_then(|answers| {
                 let checked = answers.into_iter().map(Value::extract_error);
+                // Nothing but a refused EVAL.
+                let is_unknown = |error: &RedisError| wire::is_script_unknown(error);
+                let checked = checked.filter(|it| !it.as_ref().is_err_and(is_unknown));
                 Ok(checked.collect::<Result<Vec<_>, _>>().map(drop)?)
             });
             note_refused(command, answer, &mut refused)?;

@@ -1,6 +1,7 @@
 //! PURE. The commands and answers of the shared cache, as Redis has them.
 
 use redis::{Cmd, Pipeline, RedisResult, ServerErrorKind, Value};
+use sha1::{Digest, Sha1};
 
 use crate::shared_cache::clock::ServerTime;
 use crate::shared_cache::entry::{Hint, Published, SharedBody, SharedEntry, Stamp};
@@ -139,6 +140,11 @@ fn parse_time(time: Value) -> Option<ServerTime> {
     let (seconds, micros) = (number(&text(seconds)?)?, number(&text(micros)?)?);
     let time = seconds.checked_mul(1_000_000)?.checked_add(micros)?;
     Some(ServerTime(time))
+}
+
+/// The digest by which a server that has run [`PUBLISH`] knows it.
+pub(super) fn publish_id() -> String {
+    format!("{:x}", Sha1::digest(PUBLISH))
 }
 
 /// Runs the script of `publish`: `command` is `EVALSHA` with its digest, or `EVAL` with its text.

@@ -116,8 +116,9 @@ pub(super) fn temporary_name() -> String {
 
 /// Whether this is the name of a temporary file of the store.
 pub(super) fn is_temporary(name: &OsStr) -> bool {
-    let name = name.as_encoded_bytes();
-    name.starts_with(TEMPORARY.0.as_bytes()) && name.ends_with(TEMPORARY.1.as_bytes())
+    let name = name.as_encoded_bytes().strip_prefix(TEMPORARY.0.as_bytes());
+    let random = name.and_then(|it| it.strip_suffix(TEMPORARY.1.as_bytes()));
+    random.is_some_and(|it| it.len() == 16 && it.iter().all(u8::is_ascii_hexdigit))
 }
 
 /// Whether a dead process left this temporary file or folder behind.
