@@ -1,5 +1,6 @@
 //! `GET /codex` from memory, against a bare axum handler that returns the same bytes and headers: with `CODEX_AUTH=dev`,
-//! with a session's cookie, with a bearer token, and behind the platform's sign-in. Separate processes, TCP with
+//! with a session's cookie, with a bearer token, behind the platform's sign-in, and with every request exported by
+//! OpenTelemetry. Separate processes, TCP with
 //! keep-alive, 32 connections, alternating pairs of runs by a client without a runtime. Prints medians, the median of
 //! the pairs' ratios, and, where Valgrind is installed, the instructions for a request.
 //!
@@ -30,10 +31,13 @@ mod samples;
 #[path = "support/sign_in.rs"]
 mod sign_in;
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Bytes;
 use bare::{answer, bare_command, record, serve_bare};
 use client::Client;
 use light_client::Figures;
@@ -63,17 +67,43 @@ fn main() {
     }
     let number = |at: usize, default| words.get(at).map_or(default, |it| it.parse().unwrap());
     let (span, pairs) = (Duration::from_secs(number(0, 3)), number(1, 7));
-    let github = sign_in::start_github();
+    let (github, receiver) = (sign_in::start_github(), start_receiver());
+    let places = Places { github, receiver };
     println!("GET /codex from memory, 200 tasks, 32 connections, {pairs} pairs of {span:?}");
     for caller in [
         Caller::Dev,
         Caller::Session,
         Caller::Token,
         Caller::Platform,
+        Caller::Traced,
     ] {
-        compare(caller, "gzip", &github, span, pairs);
+        compare(caller, "gzip", &places, span, pairs);
     }
-    compare(Caller::Dev, "identity", &github, span, pairs);
+    compare(Caller::Dev, "identity", &places, span, pairs);
+}
+
+/// The addresses that a service reaches out to.
+struct Places {
+    github: String,
+    receiver: String,
+}
+
+/// An endpoint of OTLP that reads everything and keeps nothing. It takes part of the machine, as one beside the service
+/// would.
+fn start_receiver() -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let app = Router::new().fallback(|_: Bytes| async {});
+            axum::serve(listener, app).await.unwrap();
+        });
+    });
+    url
 }
 
 /// How a request says whose it is.
@@ -83,22 +113,24 @@ enum Caller {
     Session,
     Token,
     Platform,
+    /// As `Dev`; each request is a span, or is dropped where the queue is full.
+    Traced,
 }
 
 impl Caller {
     fn user(self) -> String {
         match self {
-            Self::Dev => "local".to_owned(),
+            Self::Dev | Self::Traced => "local".to_owned(),
             Self::Session | Self::Token => sign_in::LOGIN.to_owned(),
             Self::Platform => person(0),
         }
     }
 
     /// The service on the folder `data`.
-    fn service(self, data: &Path, github: &str) -> Command {
+    fn service(self, data: &Path, places: &Places) -> Command {
         let mut command = match self {
             Self::Platform => people::command(&[]),
-            Self::Dev | Self::Session | Self::Token => {
+            Self::Dev | Self::Session | Self::Token | Self::Traced => {
                 let mut command = Command::new(env!("CARGO_BIN_EXE_codex-miroir"));
                 command.env_clear().env("PORT", "0");
                 command
@@ -106,14 +138,17 @@ impl Caller {
         };
         if let Self::Session | Self::Token = self {
             command
-                .env("GITHUB_API_URL", github)
-                .env("GITHUB_URL", github)
+                .env("GITHUB_API_URL", &places.github)
+                .env("GITHUB_URL", &places.github)
                 .env("CODEX_ALLOWED_LOGINS", sign_in::LOGIN)
                 .env("GITHUB_OAUTH_CLIENT_ID", "Iv1.bench")
                 .env("GITHUB_OAUTH_CLIENT_SECRET", "of-the-bench")
                 // So that a session holds in each process.
                 .env("CODEX_SESSION_KEY", "0123456789".repeat(4))
                 .env("CODEX_PUBLIC_URL", format!("https://{HOST}"));
+        }
+        if self == Self::Traced {
+            command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &places.receiver);
         }
         command.env("CODEX_DATA_DIR", data);
         command
@@ -122,13 +157,13 @@ impl Caller {
     /// The request, once the caller has signed in where that is needed.
     async fn request(self, address: &str, encoding: &str) -> String {
         let who = match self {
-            Self::Dev => String::new(),
+            Self::Dev | Self::Traced => String::new(),
             Self::Session => format!("cookie: {}\r\n", sign_in::session(address, HOST).await),
             Self::Token => format!("authorization: Bearer {}\r\n", sign_in::TOKEN),
             Self::Platform => format!("x-ms-client-principal: {}\r\n", principal(0)),
         };
         let host = match self {
-            Self::Dev => "localhost",
+            Self::Dev | Self::Traced => "localhost",
             Self::Session | Self::Token | Self::Platform => HOST,
         };
         format!(
@@ -138,11 +173,11 @@ impl Caller {
     }
 }
 
-fn compare(caller: Caller, encoding: &str, github: &str, span: Duration, pairs: u64) {
+fn compare(caller: Caller, encoding: &str, places: &Places, span: Duration, pairs: u64) {
     let folder = tempfile::tempdir().unwrap();
     write_samples(folder.path(), &caller.user(), 200);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let service = Process::start(&mut caller.service(folder.path(), github));
+    let service = Process::start(&mut caller.service(folder.path(), places));
     let request = runtime.block_on(caller.request(&service.address, encoding));
     runtime.block_on(answer(&service.address, &request));
     let (head, body) = runtime.block_on(answer(&service.address, &request));
@@ -182,7 +217,7 @@ fn compare(caller: Caller, encoding: &str, github: &str, span: Duration, pairs: 
     if Command::new("valgrind").arg("--version").output().is_err() {
         return println!("  instructions  not counted: Valgrind isn't installed");
     }
-    let service = counted(caller.service(folder.path(), github));
+    let service = counted(caller.service(folder.path(), places));
     let bare = counted(bare_command(&recorded));
     println!(
         "  {:13} service {service:9.0}   bare {bare:9.0}   ratio {:.3}",

@@ -3,6 +3,7 @@
 mod auth;
 mod github;
 mod lookup;
+mod otel;
 mod public_url;
 mod redis;
 mod settings;
@@ -12,6 +13,7 @@ mod unknown_settings;
 pub use auth::{Allowlist, Auth, OAuthApp};
 pub use github::{Credentials, GitHubConfig, RepositoryConfig};
 pub use lookup::{ConfigError, Flags, Secret};
+pub use otel::{OtelConfig, TraceSampling};
 pub use public_url::PublicUrl;
 pub use redis::{RedisConfig, RedisLogin};
 pub use settings::Config;

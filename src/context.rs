@@ -10,6 +10,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use crate::now::Now;
+use crate::spans;
 use crate::user::UserId;
 
 /// The Functions host's invocation id.
@@ -157,9 +158,10 @@ impl RequestContext {
     }
 }
 
-/// Runs `work` with the caller's current request, if any. For futures that are spawned as tasks of their own.
+/// Runs `work` with the caller's current request and span, if any. For futures that are spawned as tasks of their own.
 pub fn in_request_context<F: Future>(work: F) -> impl Future<Output = F::Output> {
     let request = CURRENT.try_with(Arc::clone).ok();
+    let work = spans::in_current(work);
     async move {
         match request {
             Some(request) => CURRENT.scope(request, work).await,

@@ -20,6 +20,7 @@ pub mod per_user;
 pub mod revalidated;
 pub mod rules;
 pub mod shared_cache;
+pub mod spans;
 pub mod store;
 pub mod task;
 pub mod telemetry;

@@ -7,18 +7,20 @@ mod connections;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use codex_miroir::codex::{Codex, CodexSettings};
 use codex_miroir::config::{Config, StorageChoice};
 use codex_miroir::metrics::{CallMetrics, Metrics};
 use codex_miroir::now::Now;
 use codex_miroir::shared_cache::{Hint, SharedCache};
-use codex_miroir::store::WrappedStore;
+use codex_miroir::store::{BlobStore, StorageSpans, WrappedStore};
+use codex_miroir::telemetry::otlp::{MetricTimes, OtelExport};
 use codex_miroir::{http, telemetry};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use crate::wiring::{Failure, StoreName, open_store, settings, shared_cache, transport};
 
@@ -41,8 +43,15 @@ pub(crate) async fn serve_on(listener: TcpListener, config: &Config) -> Result<(
         public_url: config.public_url.clone().on_port(address.port()),
         ..config.clone()
     };
+    let otel = config.otel.as_ref();
+    let otel = otel.map(|otel| OtelExport::start(otel, &config.trust));
+    let otel = otel.transpose()?;
     let store_calls = CallMetrics::default();
-    let store = Arc::new(WrappedStore::new(store, store_calls.clone()));
+    let store: Arc<dyn BlobStore> = Arc::new(WrappedStore::new(store, store_calls.clone()));
+    let store = match otel {
+        Some(_) => Arc::new(WrappedStore::new(store, StorageSpans)),
+        None => store,
+    };
     let github = transport(config)?;
     let metrics = Metrics::new(store_calls, github.calls().clone());
     let shared_cache = shared_cache(config, &described)?;
@@ -61,6 +70,16 @@ pub(crate) async fn serve_on(listener: TcpListener, config: &Config) -> Result<(
     log_start(config, address, &described);
     let app = http::App::new(codex.clone(), authenticator, config, Arc::clone(&metrics));
     let mut background = JoinSet::new();
+    let otel = otel.map(|export| MetricExport {
+        export,
+        codex: codex.clone(),
+        metrics: Arc::clone(&metrics),
+        began: SystemTime::now(),
+    });
+    let otel = otel.map(Arc::new);
+    if let Some(otel) = &otel {
+        background.spawn(Arc::clone(otel).run_in_background());
+    }
     background.spawn(log_summaries(codex.clone(), metrics));
     if let Some(shared_cache) = shared_cache {
         background.spawn(shared_cache.cache.run_in_background());
@@ -90,7 +109,42 @@ pub(crate) async fn serve_on(listener: TcpListener, config: &Config) -> Result<(
     background.shutdown().await;
     // Other instances recover the write intents that remain, but only once they have expired.
     let _ = tokio::time::timeout(SHUTDOWN_GRACE, codex.finish_writes()).await;
+    if let Some(otel) = otel {
+        let (text, times) = otel.read();
+        otel.export.finish(&text, times).await;
+    }
     Ok(())
+}
+
+/// Exports the metrics by OpenTelemetry.
+struct MetricExport {
+    export: OtelExport,
+    codex: Codex,
+    metrics: Arc<Metrics>,
+    began: SystemTime,
+}
+
+impl MetricExport {
+    /// The current values, as in `/metrics`.
+    fn read(&self) -> (String, MetricTimes) {
+        let stats = self.codex.runtime_stats(Now::read());
+        let times = MetricTimes {
+            began: self.began,
+            at: SystemTime::now(),
+        };
+        (self.metrics.render(&stats).unwrap_or_default(), times)
+    }
+
+    async fn run_in_background(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(self.export.metric_interval());
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            let (text, times) = self.read();
+            self.export.send_metrics(&text, times).await;
+        }
+    }
 }
 
 /// Takes note of what other instances say.
@@ -109,7 +163,8 @@ fn log_start(config: &Config, address: SocketAddr, storage: &StoreName) {
     let repository = repository.map(|it| format!("{}/{} {}", it.owner, it.repo, it.branch));
     let version = env!("CARGO_PKG_VERSION");
     let redis = config.redis.as_ref().map(tracing::field::display);
-    tracing::info!(version, %address, %storage, redis, auth, user, who, repository, public_url = %url, "serving");
+    let otel = config.otel.as_ref().map(|it| it.endpoint.as_str());
+    tracing::info!(version, %address, %storage, redis, otel, auth, user, who, repository, public_url = %url, "serving");
 }
 
 /// Logs a summary line once a minute.

@@ -21,6 +21,7 @@ use super::shared::publish;
 use super::snapshot::{ListedFiles, Snapshot};
 use crate::context::in_request_context;
 use crate::now::Now;
+use crate::spans;
 use crate::store::{BlobKey, BlobStoreExt, GetIf, Prefix, PutIf, Requests, StoreError};
 use crate::task::{FileName, FileRecord, Parsed, TaskTable};
 use crate::user::UserId;
@@ -60,7 +61,17 @@ impl Rebuild {
     /// exact, its artifact is written in the background.
     ///
     /// `listed` is set when the LIST is sent: from then on, readers that need a newer listing must not join.
-    pub(super) async fn run(mut self, listed: Arc<AtomicBool>) -> Result<Read, ReadError> {
+    pub(super) async fn run(self, listed: Arc<AtomicBool>) -> Result<Read, ReadError> {
+        let span = spans::internal("rebuild");
+        let result = spans::within(span.as_ref(), self.list_until_done(listed)).await;
+        if let (Some(span), Err(_)) = (&span, &result) {
+            // The failed call has the class.
+            span.fail("_OTHER");
+        }
+        result
+    }
+
+    async fn list_until_done(mut self, listed: Arc<AtomicBool>) -> Result<Read, ReadError> {
         self.cache.rebuilds.fetch_add(1, Ordering::Relaxed);
         let mut attempt = 1;
         let mut foreign = false;

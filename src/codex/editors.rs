@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::cache::{Artifact, Cache, Consistency, ReadRequest};
 use crate::now::Now;
+use crate::spans;
 use crate::store::directory::{ChangedPath, FolderWatcher};
 use crate::store::{
     BlobKey, BlobStore, BlobStoreExt, ETag, GetIf, GetOutcome, Listing, Prefix, StoreError,
@@ -57,8 +58,10 @@ impl EditorWatch {
         let mut check_all = true;
         let mut logged = false;
         loop {
+            let has_work = check_all || !pending.is_empty();
+            let span = has_work.then(|| spans::internal("editors")).flatten();
             if check_all {
-                match self.all_users().await {
+                match spans::within(span.as_ref(), self.all_users()).await {
                     Ok(all) => {
                         pending = all;
                         check_all = false;
@@ -68,7 +71,9 @@ impl EditorWatch {
                     }
                 }
             }
-            pending = self.rebuild_edited(pending, clock).await;
+            let rebuilding = self.rebuild_edited(pending, clock);
+            pending = spans::within(span.as_ref(), rebuilding).await;
+            drop(span);
             if !logged && !check_all {
                 tracing::info!("watching the folder for changes by editors");
                 logged = true;

@@ -30,6 +30,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout_at};
 use crate::cache::Cache;
 use crate::git_sync::GitSync;
 use crate::now::Now;
+use crate::spans;
 use crate::store::{
     BlobKey, BlobStore, DeleteOutcome, ETag, ListedBlob, Listing, Prefix, StoreError, StoreResponse,
 };
@@ -112,7 +113,8 @@ impl Janitor {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if let Err(error) = self.run(clock()).await {
+            let span = spans::internal("janitor");
+            if let Err(error) = spans::within(span.as_ref(), self.run(clock())).await {
                 tracing::warn!(%error, "the users can't be listed");
             }
         }

@@ -14,6 +14,7 @@ use rustls_native_certs::load_certs_from_paths;
 use super::auth::{self, Auth};
 use super::github::{self, GitHubConfig};
 use super::lookup::{ConfigError, Flags, Lookup, Secret};
+use super::otel::{self, OtelConfig};
 use super::public_url::{self, PublicUrl};
 use super::redis::{self, RedisConfig};
 use super::storage::{self, StorageChoice};
@@ -67,6 +68,8 @@ pub struct Config {
     pub body: Duration,
     /// `CODEX_METRICS_TOKEN`: the bearer token for `/metrics`, which is off without it.
     pub metrics_token: Option<Secret>,
+    /// `OTEL_…`: where traces and metrics are sent; none by default.
+    pub otel: Option<OtelConfig>,
     /// GitHub's URLs, the webhook's secret and the repository that mirrors the tasks.
     pub github: GitHubConfig,
     /// Trust anchors of TLS: `SSL_CERT_FILE` and `SSL_CERT_DIR` add to the built-in certificate authorities.
@@ -156,6 +159,7 @@ impl Config {
             idle: settings.positive_seconds("CODEX_IDLE_SECONDS", 75)?,
             body: settings.positive_seconds("CODEX_BODY_SECONDS", 30)?,
             metrics_token: metrics_token(settings)?,
+            otel: otel::otel(settings)?,
             github: github::github(settings)?,
             trust: trust(settings)?,
             hosted: settings.is_set("FUNCTIONS_CUSTOMHANDLER_PORT"),

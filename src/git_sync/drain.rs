@@ -15,6 +15,7 @@ use super::reviews;
 use super::states::CAS_ATTEMPTS;
 use super::sync_state::UserSyncState;
 use crate::now::Now;
+use crate::spans;
 use crate::store::{BlobKey, BlobStoreExt, Prefix};
 use crate::task::{GitSha, TOMBSTONE_FILE};
 use crate::user_state::State;
@@ -30,6 +31,14 @@ const MAX_PASSES: u32 = 4;
 
 /// Synchronises one user within the time for one. Whether nothing is left.
 pub(super) async fn drain_in_time(sync: UserSync<'_>, deadline: Instant, now: Now) -> bool {
+    let span = spans::internal("git sync");
+    if let Some(span) = &span {
+        span.set("user.id", sync.user.to_string());
+    }
+    spans::within(span.as_ref(), drain_or_record(sync, deadline, now)).await
+}
+
+async fn drain_or_record(sync: UserSync<'_>, deadline: Instant, now: Now) -> bool {
     let now = now.later();
     let deadline = deadline.min(now.started + USER_BUDGET);
     let user = sync.user;

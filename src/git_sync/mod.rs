@@ -36,6 +36,7 @@ use crate::cache::{Consistency, ReadRequest};
 use crate::context::in_request_context;
 use crate::github::Push;
 use crate::now::Now;
+use crate::spans;
 use crate::task::TaskId;
 use crate::user::UserId;
 use crate::user_state::Version;
@@ -174,7 +175,8 @@ impl GitSync {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            match self.tick(self.clock()).await {
+            let span = spans::internal("git timer");
+            match spans::within(span.as_ref(), self.tick(self.clock())).await {
                 Ok(report) => tracing::debug!(?report, "finished a timer pass"),
                 Err(error) => tracing::warn!(%error, "the queue can't be read"),
             }

@@ -13,6 +13,7 @@ use super::error::{GitHubError, TransportFault};
 use super::transport::{Transport, encode_segment, read_bounded};
 use crate::config::{OAuthApp, Secret};
 use crate::metrics::{CallMetrics, CallOutcome};
+use crate::spans;
 use crate::user::UserId;
 
 /// Most bytes of a response of the token endpoint.
@@ -187,7 +188,11 @@ async fn send_counted(
     request: HttpRequest,
 ) -> Result<HttpResponse, GitHubError> {
     let running = calls.begin(EXCHANGE_CODE);
+    let span = spans::client("github", EXCHANGE_CODE);
     let answer = send(client, request).await;
+    if let (Some(span), Err(error)) = (&span, &answer) {
+        span.fail(error.class());
+    }
     running.end(CallOutcome::of(&answer));
     answer
 }

@@ -43,6 +43,16 @@ pub enum GitHubError {
 }
 
 impl GitHubError {
+    /// The kind of failure, without what is particular to it.
+    pub(super) fn class(&self) -> &'static str {
+        match self {
+            Self::Unavailable { .. } => "unavailable",
+            Self::Limited { .. } => "limited",
+            Self::Denied { .. } => "denied",
+            Self::Unexpected { .. } => "unexpected",
+        }
+    }
+
     pub(super) fn unexpected(operation: &'static str, reason: &'static str) -> Self {
         Self::Unexpected { operation, reason }
     }

@@ -26,6 +26,7 @@ use super::error::{CallError, GitHubError, TransportFault, classify_error};
 use crate::config::{OAuthApp, Secret};
 use crate::metrics::{CallMetrics, CallOutcome};
 use crate::net::TrustStore;
+use crate::spans;
 
 /// Timeout of one request, from connecting to the last byte of the response. Nothing is retried here.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
@@ -182,19 +183,29 @@ impl Transport {
         self.http.octocrab(RateLimitScope::Account, auth)
     }
 
-    /// Awaits a call, records it in the metrics and logs it.
+    /// Awaits a call, records it in the metrics and as a span, and logs it.
     pub(super) async fn call<T>(
         &self,
         operation: &'static str,
         request: impl Future<Output = octocrab::Result<T>> + Send,
     ) -> Result<T, CallError> {
         let running = self.calls.begin(operation);
+        let span = spans::client("github", operation);
         let result = request.await;
         let result = result.map_err(|error| classify_error(operation, error));
         running.end(match &result {
             Err(CallError::Failed(_)) => CallOutcome::Failed,
             _ => CallOutcome::Answered,
         });
+        if let (Some(span), Err(error)) = (&span, &result) {
+            match error {
+                // Expected in places, as a 404 is for what may not exist.
+                CallError::Refused { status, .. } => {
+                    span.set("http.response.status_code", i64::from(status.as_u16()));
+                }
+                CallError::Failed(error) => span.fail(error.class()),
+            }
+        }
         match &result {
             Ok(_) => tracing::debug!(operation, "GitHub answered"),
             Err(CallError::Refused { status, .. }) => {

@@ -132,6 +132,7 @@ pub fn router(app: App) -> Routes {
             .response_times(table.patterns().map(str::to_owned).collect()),
         routes: table,
         show_path,
+        traced: crate::spans::are_on(),
         legacy_cookies: app.authenticator.legacy_cookies(),
     };
     RequestIdService {

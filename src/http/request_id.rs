@@ -1,5 +1,5 @@
-//! The outermost service: assigns request ids, normalizes paths, logs and counts responses, renders errors, and expires
-//! the legacy service's cookie.
+//! The outermost service: assigns request ids, normalizes paths, logs, counts and traces responses, renders errors, and
+//! expires the legacy service's cookie.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -23,6 +23,7 @@ use super::header_names::{NOSNIFF, X_CODEX_CACHE, X_CONTENT_TYPE_OPTIONS, X_REQU
 use super::route_table::RouteTable;
 use crate::context::{CURRENT, RequestContext, ShowPath};
 use crate::metrics::{Metrics, ResponseKind, ResponseTimes};
+use crate::spans::{self, ActiveSpan};
 
 /// A slower request is logged at `info`.
 const SLOW: Duration = Duration::from_millis(250);
@@ -42,6 +43,8 @@ pub(super) struct Outermost {
     pub(super) times: ResponseTimes,
     pub(super) routes: RouteTable,
     pub(super) show_path: ShowPath,
+    /// Whether requests get spans.
+    pub(super) traced: bool,
     /// The cookies by which to expire the legacy service's, in every response to a request that has it; `None` if it isn't
     /// expired. A request without cookies costs one header lookup.
     pub(super) legacy_cookies: Option<CookieNames>,
@@ -61,6 +64,7 @@ impl<S: Service<Request, Response = Response>> Service<Request> for RequestIdSer
             times,
             routes,
             show_path,
+            traced,
             legacy_cookies,
             ..
         } = &*self.shared;
@@ -68,12 +72,18 @@ impl<S: Service<Request, Response = Response>> Service<Request> for RequestIdSer
         let arrived = arrival_or_now(request.extensions());
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
         let request_context = RequestContext::new(arrived, method, uri, headers, *show_path);
+        let route = routes.position(uri.path());
+        let span = match *traced {
+            true => spans::request(method, routes.pattern(route), headers).map(Box::new),
+            false => None,
+        };
         let expire = |headers: &HeaderMap| (*legacy_cookies)?.expire_legacy(headers);
         RequestIdFuture {
-            kind: times.kind(method, routes.position(uri.path())),
+            kind: times.kind(method, route),
             expired_cookie: expire(headers),
             inner: CURRENT.scope(Arc::new(request_context), self.inner.call(request)),
             shared: Arc::clone(&self.shared),
+            span,
         }
     }
 }
@@ -86,6 +96,8 @@ pin_project! {
         shared: Arc<Outermost>,
         kind: ResponseKind,
         expired_cookie: Option<HeaderValue>,
+        // In a box, so that an untraced request, whose future is moved several times, has one word more.
+        span: Option<Box<ActiveSpan>>,
     }
 }
 
@@ -96,7 +108,9 @@ impl<F: Future<Output = Result<Response, E>>, E> Future for RequestIdFuture<F> {
         let mut this = self.project();
         let mut inner = this.inner.as_mut();
         // Unwind safe: after a panic the handler isn't polled again, so its broken state is never observed.
+        let entered = this.span.as_ref().map(|span| span.enter());
         let polled = catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(context)));
+        drop(entered);
         let response = match polled {
             Ok(polled) => {
                 let mut response = ready!(polled)?;
@@ -115,10 +129,32 @@ impl<F: Future<Output = Result<Response, E>>, E> Future for RequestIdFuture<F> {
             Some(request) => {
                 let took = request.arrived.elapsed();
                 this.shared.times.record(*this.kind, status, took);
+                if let Some(span) = this.span.take() {
+                    describe(&span, &request, status, layer);
+                }
                 finish(response, &request, took)
             }
             None => response,
         }))
+    }
+}
+
+/// Adds to a request's span what is known once it is answered. The path isn't in it, as in the log only in part.
+fn describe(span: &ActiveSpan, request: &RequestContext, status: u16, layer: Option<&str>) {
+    span.set("http.response.status_code", i64::from(status));
+    span.set("codex.request_id", request.id().to_owned());
+    if let Some(layer) = layer {
+        span.set("codex.cache", layer.to_owned());
+    }
+    if let Some(user) = request.user() {
+        span.set("user.id", user.to_string());
+    }
+    if let Some(id) = request.invocation_id() {
+        span.set("faas.invocation_id", id.to_owned());
+    }
+    // A refusal is the client's error, not one of this service (OpenTelemetry's semantic conventions for HTTP spans).
+    if status >= 500 {
+        span.fail(status.to_string());
     }
 }
 

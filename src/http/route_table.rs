@@ -50,6 +50,11 @@ impl RouteTable {
         self.0.iter().map(|route| &*route.text)
     }
 
+    /// The path pattern at this position; `None` for a path that no route has.
+    pub fn pattern(&self, position: Option<usize>) -> Option<&str> {
+        Some(&self.0.get(position?)?.text)
+    }
+
     /// The position, in [`Self::patterns`], of the route of a normalized path.
     pub fn position(&self, path: &str) -> Option<usize> {
         // Most paths have no parameter; comparing them whole is cheaper than by segments.

@@ -11,6 +11,7 @@ mod error;
 mod ext;
 mod ids;
 mod key;
+mod spans;
 mod wrapped;
 
 pub use blob_format::BlobFormat;
@@ -22,4 +23,5 @@ pub use error::StoreError;
 pub use ext::{BlobStoreExt, BlobUpdate};
 pub use ids::{ETag, WriteId, WriteIds};
 pub use key::{BlobKey, Prefix};
+pub use spans::{StorageSpans, blob_kind};
 pub use wrapped::{AroundCall, WrappedStore};

@@ -1,7 +1,8 @@
-//! Logging (`src/admin/README.md`, "Log"): JSON, or text on a terminal. Stream and format are those by which the
+//! Export of traces and metrics ([`otlp`]), and logging (`src/admin/README.md`, "Log"): JSON, or text on a terminal. Stream and format are those by which the
 //! Functions host recognizes levels (`src/functions/README.md`, "Levels").
 
 mod format;
+pub mod otlp;
 
 use std::io::IsTerminal;
 use std::panic;

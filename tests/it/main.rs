@@ -33,6 +33,7 @@ mod merge_properties;
 mod older_pages;
 mod openapi;
 mod operations;
+mod otel;
 mod owners;
 mod package;
 mod pages;

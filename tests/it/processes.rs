@@ -383,7 +383,35 @@ const WRONG: &[(&str, &str, Settings)] = &[
             ("CODEX_ALLOWED_LOGINS", "anna"),
         ],
     ),
+    ("OTEL_SDK_DISABLED", "ja", &[]),
+    (
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "https://anna:geheim@otlp.example",
+        &[],
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "http://otlp.example",
+        &[("OTEL_EXPORTER_OTLP_HEADERS", "api-key=geheim")],
+    ),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "geheim", OTLP),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", OTLP),
+    ("OTEL_EXPORTER_OTLP_TIMEOUT", "0", OTLP),
+    ("OTEL_RESOURCE_ATTRIBUTES", "name", OTLP),
+    ("OTEL_TRACES_SAMPLER", "jaeger_remote", OTLP),
+    (
+        "OTEL_TRACES_SAMPLER_ARG",
+        "1.5",
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
+            ("OTEL_TRACES_SAMPLER", "traceidratio"),
+        ],
+    ),
+    ("OTEL_BSP_SCHEDULE_DELAY", "5s", OTLP),
+    ("OTEL_METRIC_EXPORT_INTERVAL", "-1", OTLP),
 ];
+
+const OTLP: Settings = &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")];
 
 const REPOSITORY: Settings = &[
     ("GITHUB_OWNER", "anna"),
@@ -427,7 +455,11 @@ fn a_wrong_value_of_each_setting_ends_the_start_with_a_line_that_names_it() {
 }
 
 /// Settings that the platform sets, and those that may have any value.
-const FREE: [&str; 2] = ["WEBSITE_AUTH_ENABLED", "WEBSITE_SITE_NAME"];
+const FREE: [&str; 3] = [
+    "OTEL_SERVICE_NAME",
+    "WEBSITE_AUTH_ENABLED",
+    "WEBSITE_SITE_NAME",
+];
 
 #[test]
 fn no_setting_is_left_out_of_those_that_are_tried_wrong() {
@@ -436,6 +468,7 @@ fn no_setting_is_left_out_of_those_that_are_tried_wrong() {
         "config/lookup.rs",
         "config/auth.rs",
         "config/github.rs",
+        "config/otel.rs",
         "config/public_url.rs",
         "config/redis.rs",
         "config/settings.rs",
@@ -456,6 +489,7 @@ fn no_setting_is_left_out_of_those_that_are_tried_wrong() {
         "WEBSITE_",
         "CREATE_",
         "IDENTITY_",
+        "OTEL_",
         "SSL_CERT_",
     ];
     let is_name = |text: &&str| {

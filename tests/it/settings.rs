@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use codex_miroir::config::{
-    Allowlist, Auth, Config, ConfigError, RedisLogin, Secret, StorageChoice, unknown_settings,
+    Allowlist, Auth, Config, ConfigError, OtelConfig, RedisLogin, Secret, StorageChoice,
+    TraceSampling, unknown_settings,
 };
 use insta::assert_snapshot;
 
@@ -99,6 +100,125 @@ fn an_identitys_tokens_come_from_the_platforms_endpoint_or_the_machines() {
     assert_snapshot!(refusal(&[account, header]), @"IDENTITY_ENDPOINT is not set; it must be set together with IDENTITY_HEADER, or neither of them");
     let named = ("IDENTITY_ENDPOINT", "http://anna:geheim@127.0.0.1/");
     assert_snapshot!(refusal(&[account, named, header]), @"IDENTITY_ENDPOINT is something else; it must be the http address that the platform sets");
+}
+
+/// The export with these settings beside an endpoint.
+fn otel(settings: &[(&str, &str)]) -> OtelConfig {
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otlp.example");
+    let settings = [&[endpoint], settings].concat();
+    config(&settings).unwrap().otel.unwrap()
+}
+
+#[test]
+fn an_export_needs_an_endpoint_and_has_the_standards_defaults() {
+    let unused = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    assert_eq!(config(&[unused]).unwrap().otel, None);
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otlp.example");
+    let disabled = config(&[endpoint, ("OTEL_SDK_DISABLED", "TRUE")]);
+    assert_eq!(disabled.unwrap().otel, None);
+    let seconds = std::time::Duration::from_secs;
+    assert_eq!(
+        otel(&[("OTEL_SDK_DISABLED", "false")]),
+        OtelConfig {
+            endpoint: "https://otlp.example".to_owned(),
+            headers: http::HeaderMap::new(),
+            timeout: seconds(10),
+            resource: vec![("service.name".to_owned(), "codex-miroir".to_owned())],
+            sampling: TraceSampling {
+                ratio: 1.0,
+                by_caller: true
+            },
+            span_delay: seconds(5),
+            metric_interval: seconds(60),
+        }
+    );
+}
+
+#[test]
+fn an_exports_endpoint_is_a_web_address_and_private_if_headers_are_sent() {
+    let endpoint = |url: &str, headers: &str| {
+        let settings = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", url),
+            ("OTEL_EXPORTER_OTLP_HEADERS", headers),
+        ];
+        config(&settings).map(|it| it.otel.unwrap().endpoint).ok()
+    };
+    for (url, without, with) in [
+        ("https://otlp.example/", true, true),
+        ("https://otlp.example:4318/base/", true, true),
+        ("http://127.0.0.1:4318", true, true),
+        ("http://localhost:4318", true, true),
+        ("http://collector:4318", true, false),
+        ("grpc://collector:4317", false, false),
+        ("otlp.example", false, false),
+        ("https://anna@otlp.example", false, false),
+        ("https://otlp.example/?key=1", false, false),
+    ] {
+        let bare = url.trim_end_matches('/').to_owned();
+        assert_eq!(endpoint(url, ""), without.then(|| bare.clone()), "{url}");
+        assert_eq!(endpoint(url, "key=1"), with.then_some(bare), "{url}");
+    }
+}
+
+#[test]
+fn an_exports_headers_and_attributes_are_percent_encoded_pairs() {
+    let headers = |text: &str| {
+        let export = otel(&[("OTEL_EXPORTER_OTLP_HEADERS", text)]);
+        assert!(!format!("{export:?}").contains("abc"), "{export:?}");
+        let headers = export.headers.iter();
+        let line = headers.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
+        line.collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(headers("Api-Key=abc"), "api-key: abc");
+    assert_eq!(
+        headers("Authorization=Basic%20abc==, x-scope = a%2Cb ,"),
+        "authorization: Basic abc==, x-scope: a,b"
+    );
+    for wrong in ["abc", "=abc", "a b=abc", "a=abc%0Ax", "a=%FF"] {
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otlp.example");
+        let refused = refusal(&[endpoint, ("OTEL_EXPORTER_OTLP_HEADERS", wrong)]);
+        let begin = "OTEL_EXPORTER_OTLP_HEADERS can't be used; it must be NAME=VALUE";
+        assert!(refused.starts_with(begin), "{wrong}: {refused}");
+    }
+    let resource = |name: &str, attributes: &str| {
+        let settings = [
+            ("OTEL_SERVICE_NAME", name),
+            ("OTEL_RESOURCE_ATTRIBUTES", attributes),
+        ];
+        let pairs = otel(&settings).resource;
+        let pairs = pairs.iter().map(|(name, value)| format!("{name}={value}"));
+        pairs.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(resource("", ""), "service.name=codex-miroir");
+    assert_eq!(
+        resource("", "service.name=a,b=c%3Dd"),
+        "service.name=a b=c=d"
+    );
+    assert_eq!(resource("n", "service.name=a,b=c"), "b=c service.name=n");
+}
+
+#[test]
+fn each_sampler_is_a_share_with_or_without_the_callers_say() {
+    let sampling = |name: &str, share: &str| {
+        let settings = [
+            ("OTEL_TRACES_SAMPLER", name),
+            ("OTEL_TRACES_SAMPLER_ARG", share),
+        ];
+        let TraceSampling { ratio, by_caller } = otel(&settings).sampling;
+        (ratio, by_caller)
+    };
+    for (name, share, expected) in [
+        ("", "", (1.0, true)),
+        ("always_on", "0.5", (1.0, false)),
+        ("always_off", "", (0.0, false)),
+        ("traceidratio", "0.25", (0.25, false)),
+        ("traceidratio", "", (1.0, false)),
+        ("parentbased_always_on", "", (1.0, true)),
+        ("parentbased_always_off", "", (0.0, true)),
+        ("parentbased_traceidratio", "0", (0.0, true)),
+    ] {
+        assert_eq!(sampling(name, share), expected, "{name} {share}");
+    }
 }
 
 #[test]

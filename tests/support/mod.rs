@@ -16,6 +16,7 @@ pub(crate) mod log;
 pub(crate) mod losing_store;
 pub(crate) mod memory_store;
 pub(crate) mod mirror;
+pub(crate) mod otlp;
 pub(crate) mod place;
 pub(crate) mod process;
 pub(crate) mod redis;

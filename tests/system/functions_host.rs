@@ -4,6 +4,7 @@ mod forms;
 mod restarts;
 mod sign_in;
 mod starts;
+mod traces;
 mod triggers;
 
 use std::fs;
