@@ -23,6 +23,7 @@ mod managed_identity;
 mod memory;
 mod openapi;
 mod ordeal;
+mod otel;
 mod processes;
 mod redis;
 mod store_azure;
