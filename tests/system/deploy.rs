@@ -143,7 +143,10 @@ fn known() -> BTreeSet<String> {
         ("GITHUB_TOKEN", "ghp_0123"),
     ];
     let surroundings: [&[(&str, &str)]; 5] = [
-        &[],
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
+            ("OTEL_TRACES_SAMPLER", "traceidratio"),
+        ],
         &repository,
         &[(account, "codex"), ("WEBSITE_SITE_NAME", "app"), allowed],
         &[(own_account, "codex"), allowed],

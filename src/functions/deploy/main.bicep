@@ -24,7 +24,7 @@ param container string = 'codex-cache'
 @description('Another storage account that has the tasks, such as the older service\'s: empty for the one that is created here. It keeps its own rules, and the identity needs the role Storage Blob Data Contributor there.')
 param tasksAccountName string = ''
 
-@description('The replication of the storage account that is created here.')
+@description('The replication of the storage account that is created here; Standard_LRS where a region has no zones.')
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS', 'Standard_RAGRS', 'Standard_RAGZRS'])
 param storageSku string = 'Standard_ZRS'
 
@@ -49,7 +49,7 @@ param redisSku string = ''
 @maxValue(730)
 param logRetentionDays int = 30
 
-@description('The service\'s settings by name; an empty or missing one is not set. A name that isn\'t in serviceSettings fails the deployment.')
+@description('The service\'s settings by name; all values are texts, and an empty or missing one is not set. A name that isn\'t in serviceSettings fails the deployment.')
 param settings object = {}
 
 @description('The names from serviceSecrets whose values are in the vault. Add a name after its secret: the service doesn\'t start with a reference that can\'t be resolved.')
@@ -91,6 +91,16 @@ var serviceSettings = {
   GITHUB_PR_BRANCH_PREFIX: ''
   GITHUB_REPO: ''
   GITHUB_URL: ''
+  OTEL_BSP_SCHEDULE_DELAY: ''
+  OTEL_EXPORTER_OTLP_ENDPOINT: ''
+  OTEL_EXPORTER_OTLP_PROTOCOL: ''
+  OTEL_EXPORTER_OTLP_TIMEOUT: ''
+  OTEL_METRIC_EXPORT_INTERVAL: ''
+  OTEL_RESOURCE_ATTRIBUTES: ''
+  OTEL_SDK_DISABLED: ''
+  OTEL_SERVICE_NAME: ''
+  OTEL_TRACES_SAMPLER: ''
+  OTEL_TRACES_SAMPLER_ARG: ''
   RUST_LOG: ''
   SSL_CERT_DIR: ''
   SSL_CERT_FILE: ''
@@ -106,6 +116,7 @@ var serviceSecrets = {
   GITHUB_OAUTH_CLIENT_SECRET: 'github-oauth-client-secret'
   GITHUB_TOKEN: 'github-token'
   GITHUB_WEBHOOK_SECRET: 'github-webhook-secret'
+  OTEL_EXPORTER_OTLP_HEADERS: 'otel-exporter-otlp-headers'
 }
 
 var unique = uniqueString(resourceGroup().id)
@@ -176,7 +187,7 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06
           definition: {
             filters: {
               blobTypes: ['blockBlob']
-              prefixMatch: ['${container}/artifacts/', '${container}/queue/']
+              prefixMatch: ['${container}/artifacts/', '${container}/queue/', 'azure-webjobs-hosts/', 'packages/']
             }
             actions: { version: { delete: { daysAfterCreationGreaterThan: 1 } } }
           }
@@ -385,6 +396,19 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
     }
   }
   dependsOn: [storageRole, vaultRole, redisAccess]
+}
+
+// Nobody publishes by a password.
+resource scmPassword 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
+  parent: app
+  name: 'scm'
+  properties: { allow: false }
+}
+
+resource ftpPassword 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
+  parent: app
+  name: 'ftp'
+  properties: { allow: false }
 }
 
 output AZURE_FUNCTION_APP_NAME string = app.name
