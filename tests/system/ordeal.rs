@@ -15,6 +15,7 @@ use std::sync::{Mutex, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use codex_miroir::task::TOMBSTONE_FILE;
 use serde_json::{Value, json};
 
 use crate::support::azurite::azurite;
@@ -715,8 +716,10 @@ fn first_file(folder: &Path) -> PathBuf {
     let files = std::fs::read_dir(folder)
         .unwrap()
         .map(|it| it.unwrap().path());
-    files
-        .filter(|it| it.extension().is_some_and(|it| it == "md"))
-        .min()
-        .unwrap()
+    // A create that was killed before its PUT has left a tombstone, which nobody misses.
+    let is_task = |path: &PathBuf| {
+        let is_file = path.extension().is_some_and(|it| it == "md");
+        is_file && std::fs::read_to_string(path).unwrap() != TOMBSTONE_FILE
+    };
+    files.filter(is_task).min().unwrap()
 }
