@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use codex_miroir::config::Config;
 use codex_miroir::http::{App, Authenticator, Routes, router};
@@ -136,4 +137,17 @@ pub(crate) async fn send_json(
 ) -> Reply {
     let request = request(method, path).header("content-type", "application/json");
     send_body(instance, request, body.to_string()).await
+}
+
+/// Serves a router until this process ends, on a thread of its own: a test may block or stop the clock.
+pub(crate) fn serve_on_thread(listener: std::net::TcpListener, app: Router) {
+    listener.set_nonblocking(true).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    std::thread::spawn(move || {
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            axum::serve(listener, app).await.unwrap();
+        });
+    });
 }

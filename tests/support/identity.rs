@@ -19,6 +19,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::http::serve_on_thread;
 use super::tls::{authority, secure_azurite};
 
 /// The value by which the app authenticates to the endpoint.
@@ -80,14 +81,7 @@ impl IdentityEndpoint {
         let app = Router::new()
             .route("/msi/token", get(answer))
             .with_state(Arc::clone(&state));
-        let runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = { runtime }.enable_all().build().unwrap();
-        std::thread::spawn(move || {
-            runtime.block_on(async move {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                axum::serve(listener, app).await.unwrap();
-            });
-        });
+        serve_on_thread(listener, app);
         Self { port, state }
     }
 

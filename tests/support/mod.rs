@@ -19,6 +19,7 @@ pub(crate) mod mirror;
 pub(crate) mod otlp;
 pub(crate) mod place;
 pub(crate) mod process;
+pub(crate) mod programs;
 pub(crate) mod redis;
 pub(crate) mod scene;
 pub(crate) mod shared_model;

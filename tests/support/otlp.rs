@@ -22,6 +22,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode as SpanStatus;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use prost::Message;
 
+use super::http::serve_on_thread;
 use super::process::eventually;
 
 /// A running receiver. It runs until the test process ends.
@@ -45,19 +46,11 @@ impl OtlpReceiver {
     }
 
     pub(crate) fn start_on(listener: TcpListener) -> Self {
-        listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let received = Arc::<Mutex<Received>>::default();
         let app = Router::new().fallback(receive);
         let app = app.with_state(Arc::clone(&received));
-        let runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = { runtime }.enable_all().build().unwrap();
-        std::thread::spawn(move || {
-            runtime.block_on(async move {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                axum::serve(listener, app).await.unwrap();
-            });
-        });
+        serve_on_thread(listener, app);
         Self { address, received }
     }
 

@@ -1,9 +1,7 @@
 //! The calendar of the real binary, read by two programs that aren't ours: PyPI's `icalendar`, and Debian's `khal`.
 
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use chrono::{Days, Utc};
 use chrono_tz::Europe::Berlin;
@@ -11,13 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::process::{Answer, Service, begin, codex_miroir};
-
-fn installed(path: impl Into<PathBuf>) -> PathBuf {
-    let path = path.into();
-    let missing = "is missing: tests/run installs it, run that once";
-    assert!(path.exists(), "{} {missing}", path.display());
-    path
-}
+use crate::support::programs::{installed, run_with_input};
 
 #[track_caller]
 fn text(output: Output) -> String {
@@ -92,18 +84,9 @@ impl Setting {
 
 /// The entries that PyPI's `icalendar` reads.
 fn entries(feed: &str) -> Vec<Value> {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let mut python = Command::new(installed(tests.join(".venv/bin/python")))
-        .arg(tests.join("clients/read_calendar.py"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = python.stdin.take().unwrap();
-    input.write_all(feed.as_bytes()).unwrap();
-    drop(input);
-    let rows = text(python.wait_with_output().unwrap());
+    let mut python = Command::new(installed(".venv/bin/python"));
+    python.arg(installed("clients/read_calendar.py"));
+    let rows = text(run_with_input(&mut python, feed));
     rows.lines()
         .map(|row| serde_json::from_str(row).unwrap())
         .collect()

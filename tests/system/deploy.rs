@@ -4,26 +4,19 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use codex_miroir::config::Config;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::process::codex_miroir;
+use crate::support::programs::{installed, run_with_input};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn installed(program: &str) -> PathBuf {
-    let path = root().join("tests").join(program);
-    let missing = "is missing: tests/run installs it, run that once";
-    assert!(path.exists(), "tests/{program} {missing}");
-    path
 }
 
 /// The files, as the binary writes them.
@@ -77,17 +70,8 @@ impl Deployment {
 fn python(code: &str, text: &str) -> Result<String, String> {
     let read = "import json, sys; text = sys.stdin.read()";
     let program = format!("{read}\n{code}\nprint(json.dumps(tree, default=str))");
-    let mut python = Command::new(installed(".venv/bin/python"))
-        .args(["-c", &program])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = python.stdin.take().unwrap();
-    input.write_all(text.as_bytes()).unwrap();
-    drop(input);
-    let output = python.wait_with_output().unwrap();
+    let mut python = Command::new(installed(".venv/bin/python"));
+    let output = run_with_input(python.args(["-c", &program]), text);
     let text = |bytes| String::from_utf8(bytes).unwrap();
     match output.status.success() {
         true => Ok(text(output.stdout)),

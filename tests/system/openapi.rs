@@ -8,19 +8,10 @@ use std::process::Command;
 
 use crate::support::mirror::{HOOK_SECRET, Mirror};
 use crate::support::process::Service;
+use crate::support::programs::installed;
 
 fn tests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
-}
-
-/// A program installed below `tests`.
-fn installed(program: &str) -> PathBuf {
-    let path = tests().join(program);
-    assert!(
-        path.exists(),
-        "tests/{program} is missing: tests/run installs it, run that once"
-    );
-    path
 }
 
 /// A service between a folder and a GitHub, whose owner authenticates by a token.

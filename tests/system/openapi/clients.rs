@@ -8,9 +8,10 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::{Setting, installed, tests};
+use super::{Setting, tests};
 use crate::support::contract::{answers, operation, operations};
 use crate::support::mirror::HOOK_SECRET;
+use crate::support::programs::installed;
 
 /// The folder in which a client is generated, and the service that it calls.
 struct ClientFolder {
