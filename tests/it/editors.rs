@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
+use chrono::Utc;
+use codex_miroir::store::directory::{ChangedPath, DirectoryStore, FolderWatcher};
+use tokio::time::timeout;
+
 use crate::support::process::{Service, codex_miroir, eventually};
-use crate::support::scene::task;
+use crate::support::scene::{anna, task};
 
 const METRICS: &str = "a-token-for-metrics";
 
@@ -165,4 +169,26 @@ fn what_the_service_writes_itself_wakes_nobody() {
     );
     let after = requests_and_rebuilds(&b);
     assert_eq!((after.0 - before.0, after.1 - before.1), (3, 0));
+}
+
+/// The service looks every few seconds whether the folder is still the one that is watched, also while it waits until a
+/// save is complete.
+#[tokio::test]
+async fn an_edit_is_kept_when_the_wait_for_its_end_is_given_up() {
+    let data = tempfile::tempdir().unwrap();
+    DirectoryStore::open(data.path(), Utc::now).unwrap();
+    let folder = data.path().join("raw/anna/tasks");
+    fs::create_dir_all(&folder).unwrap();
+    let mut watch = FolderWatcher::begin(data.path()).unwrap();
+    fs::write(folder.join("0000-Eins.md"), task("Eins")).unwrap();
+    // Less than a save must be over for.
+    let begun = timeout(Duration::from_millis(100), watch.next()).await;
+    let touched = match begun {
+        Ok(touched) => touched,
+        Err(_) => timeout(Duration::from_secs(20), watch.next())
+            .await
+            .unwrap(),
+    };
+    let file = ChangedPath::File(anna(), "0000-Eins.md".to_owned());
+    assert!(touched.unwrap().contains(&file));
 }

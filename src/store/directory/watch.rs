@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
@@ -43,6 +44,8 @@ pub struct FolderWatcher {
     // Stops watching when dropped.
     _watcher: RecommendedWatcher,
     events: UnboundedReceiver<WatchEvent>,
+    /// What was received and isn't reported yet.
+    changed: HashSet<ChangedPath>,
     /// The watched folder.
     raw: PathBuf,
     folder_id: Option<FolderId>,
@@ -95,6 +98,7 @@ impl FolderWatcher {
         Ok(Self {
             _watcher: watcher,
             events,
+            changed: HashSet::new(),
             folder_id: folder_id(&raw),
             raw,
             is_gone: false,
@@ -102,30 +106,34 @@ impl FolderWatcher {
     }
 
     /// Waits for changes and returns each path once, when no more events follow. `None` if the watched folder is gone.
+    ///
+    /// Cancel safe: what was received by then is in the next answer.
     pub async fn next(&mut self) -> Option<HashSet<ChangedPath>> {
-        if self.is_gone {
-            return None;
+        if self.changed.is_empty() && !self.is_gone {
+            let first = self.events.recv().await;
+            self.note(first);
         }
-        let mut changed = HashSet::new();
-        let mut event = self.events.recv().await;
         let mut batch_deadline = pin!(sleep(MAX_BATCH_DELAY));
-        loop {
-            match event {
-                Some(WatchEvent::Changed(it)) => changed.insert(it),
-                Some(WatchEvent::Gone) | None => {
-                    self.is_gone = true;
-                    break;
-                }
-            };
-            event = tokio::select! {
+        while !self.is_gone {
+            tokio::select! {
                 next = timeout(DEBOUNCE, self.events.recv()) => match next {
-                    Ok(next) => next,
+                    Ok(next) => self.note(next),
                     Err(_) => break,
                 },
                 () = &mut batch_deadline => break,
-            };
+            }
         }
-        Some(changed)
+        let changed = mem::take(&mut self.changed);
+        (!changed.is_empty()).then_some(changed)
+    }
+
+    fn note(&mut self, event: Option<WatchEvent>) {
+        match event {
+            Some(WatchEvent::Changed(path)) => {
+                self.changed.insert(path);
+            }
+            Some(WatchEvent::Gone) | None => self.is_gone = true,
+        }
     }
 
     /// Whether the path no longer leads to the watched folder.
