@@ -75,10 +75,6 @@ fn demo_at(moment: &str) -> (Service, TempDir) {
         .env("FAKETIME", format!("@{moment}"))
         .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
         .env("TZ", "Europe/Berlin");
-    demo_by(command)
-}
-
-fn demo_by(mut command: Command) -> (Service, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("demo");
     let demo = Service::start(command.arg("demo").env("CODEX_DATA_DIR", data));

@@ -4,8 +4,7 @@ use std::fs;
 
 use chrono::{NaiveDate, TimeDelta};
 
-use super::{demo, demo_at, demo_by, monday, play, play_with};
-use crate::support::process::codex_miroir;
+use super::{demo, demo_at, monday, play, play_with};
 use crate::support::scene::task;
 
 #[test]
@@ -46,8 +45,7 @@ fn what_a_planner_does_beside_the_week() {
 
 #[test]
 fn what_an_editor_does_is_on_the_open_page_by_itself() {
-    // By the clock that the files have.
-    let (demo, folder) = demo_by(codex_miroir());
+    let (demo, folder) = demo();
     let tasks = folder.path().join("demo/raw/local/tasks");
     let (made, renamed) = (
         tasks.join("0900-Editor.md"),
