@@ -18,8 +18,13 @@ mod shared_model;
 mod world;
 
 use codex_miroir::user_state::Mutation;
+use mimalloc::MiMalloc;
 use run::{Tally, run, run_with_shared_cache};
 use search::Search;
+
+/// As in the service; it saves a tenth of the time.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const PROTOCOL: Search<Mutation, Tally> = Search {
     steps: 700,

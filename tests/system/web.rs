@@ -7,22 +7,23 @@ mod surroundings;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 
 use chrono::{NaiveDate, Utc, Weekday};
 use chrono_tz::Europe::Berlin;
+use futures::executor::block_on;
 use tempfile::TempDir;
+use tokio::sync::Semaphore;
 
 use crate::support::azurite::azurite;
 use crate::support::process::{Service, codex_miroir, other_clock};
 
-/// A browser uses all of the machine's cores.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// Two browsers at a time: scenarios mostly wait, but a browser that draws uses more than one core.
+static BROWSERS: Semaphore = Semaphore::const_new(2);
 
 /// Plays `tests/web/{scenario}.mjs` with the services' addresses. A line `> WHAT` of its output requests an action
 /// outside the browser: `outside` performs it, and its result is the answer.
 fn play_with(scenario: &str, addresses: &[&str], mut outside: impl FnMut(&str) -> String) {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _browser = block_on(BROWSERS.acquire()).unwrap();
     let chromium = Path::new("/usr/bin/chromium").exists();
     assert!(chromium, "Chromium isn't installed: tests/run installs it");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
@@ -101,8 +102,8 @@ fn the_scripts_decisions_hold_in_their_tables() {
 
 #[test]
 fn two_taps_on_one_spot_complete_one_task() {
-    let (demo, _folder) = demo();
-    play("taps", &[&demo.address]);
+    let [(mouse, _a), (touch, _b)] = [demo(), demo()];
+    play("taps", &[&mouse.address, &touch.address]);
 }
 
 #[test]

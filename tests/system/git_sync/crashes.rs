@@ -1,9 +1,11 @@
 //! `kill -9` between every two storage requests by which a file is taken from Git or pushed to it, while the repository
 //! moves on: a half-finished transfer must not be taken for an edit.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::runtime::Runtime;
 
 use crate::support::azurite::azurite;
 use crate::support::mirror::{Mirror, create, tick};
@@ -11,8 +13,14 @@ use crate::support::process::{Service, begin, eventually};
 use crate::support::scene::task;
 use crate::support::tcp_proxy::{Fault, TcpProxy};
 
+/// Cases that run at a time: most of the time is spent waiting.
+const CONCURRENT_CASES: usize = 4;
+
+/// A request: its method, a part of its path, and which of several such ones.
+type WriteRequest = (&'static str, &'static str, usize);
+
 /// The writes of a delivery that brings one new file, in order.
-const DELIVERY_WRITES: [(&str, &str, usize); 10] = [
+const DELIVERY_WRITES: [WriteRequest; 10] = [
     ("PUT", "git.json", 1),
     ("PUT", "/queue/anna", 1),
     ("PUT", "git.json", 2),
@@ -26,16 +34,13 @@ const DELIVERY_WRITES: [(&str, &str, usize); 10] = [
 ];
 
 /// The writes of a push of one edit, in order, starting with the edit's own write intent.
-const PUSH_WRITES: [(&str, &str, usize); 5] = [
+const PUSH_WRITES: [WriteRequest; 5] = [
     ("PUT", "state.json", 2),
     ("PUT", "git.json", 1),
     ("PUT", "git.json", 2),
     ("PUT", ".github.json", 1),
     ("DELETE", "/queue/anna", 1),
 ];
-
-/// A request: its method, a part of its path, and which of several such ones.
-type WriteRequest = (&'static str, &'static str, usize);
 
 /// The writes of a deletion and its push, in order, and whether the task is gone if the process dies while that request
 /// isn't there yet, and after it was. The hint is put beside the file.
@@ -62,17 +67,32 @@ async fn set_up() -> (Mirror, TcpProxy, Service) {
     (mirror, proxy, service)
 }
 
-fn cuts<const N: usize>(
-    steps: [(&'static str, &'static str, usize); N],
-) -> impl Iterator<Item = ((&'static str, &'static str, usize), Fault)> {
+fn cuts<const N: usize>(steps: [WriteRequest; N]) -> impl Iterator<Item = (WriteRequest, Fault)> {
     steps
         .into_iter()
         .flat_map(|step| [Fault::Hang, Fault::HangAnswer].map(|cut| (step, cut)))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_being_taken_when_the_process_died_is_not_taken_for_an_edit() {
-    for ((method, path, nth), cut) in cuts(DELIVERY_WRITES) {
+/// Runs all cases, each in a runtime of its own: the proxy must go on while the case blocks.
+fn run_all(cases: impl Iterator<Item: Future> + Send) {
+    let cases = Mutex::new(cases);
+    std::thread::scope(|scope| {
+        for _ in 0..CONCURRENT_CASES {
+            scope.spawn(|| {
+                loop {
+                    let Some(case) = cases.lock().unwrap().next() else {
+                        return;
+                    };
+                    Runtime::new().unwrap().block_on(case);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn what_was_being_taken_when_the_process_died_is_not_taken_for_an_edit() {
+    let cases = cuts(DELIVERY_WRITES).map(async |((method, path, nth), cut)| {
         let (mirror, proxy, service) = set_up().await;
         mirror.commit(&[("0005-Neu.md", Some(&task("Neu")))], "Add");
         let delivery = mirror.github.take_deliveries().pop().unwrap();
@@ -97,7 +117,8 @@ async fn what_was_being_taken_when_the_process_died_is_not_taken_for_an_edit() {
         );
         assert!(files["0000-Hier.md"].contains("weiter"));
         println!("taking, killed at {method} {path} {nth}, {cut:?}: as it should be");
-    }
+    });
+    run_all(cases);
 }
 
 /// A client that edits a file just taken from Git can't know that its base wasn't recorded.
@@ -158,9 +179,9 @@ async fn a_take_that_never_happened_holds_nothing_up() {
     assert!(mirror.in_git()["0000-Hier.md"].contains("weiter"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_being_pushed_when_the_process_died_is_no_conflict() {
-    for ((method, path, nth), cut) in cuts(PUSH_WRITES) {
+#[test]
+fn what_was_being_pushed_when_the_process_died_is_no_conflict() {
+    let cases = cuts(PUSH_WRITES).map(async |((method, path, nth), cut)| {
         let (mirror, proxy, service) = set_up().await;
         proxy.plan_at(method, path, nth, cut);
         let body = json!({"tags": ["eins"]}).to_string();
@@ -185,35 +206,41 @@ async fn what_was_being_pushed_when_the_process_died_is_no_conflict() {
             "{method} {path} {nth}, {cut:?}"
         );
         println!("pushing, killed at {method} {path} {nth}, {cut:?}: as it should be");
-    }
+    });
+    run_all(cases);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_being_deleted_when_the_process_died_is_on_both_sides_or_on_none() {
-    for ((method, path, nth), gone) in DELETION_WRITES {
-        for (cut, gone) in [Fault::Hang, Fault::HangAnswer].into_iter().zip(gone) {
-            let (mirror, proxy, service) = set_up().await;
-            create(&service, "Bleibt");
-            mirror.until_equal(&service).await;
-            mirror.taken_in(&service).await;
-            proxy.plan_at(method, path, nth, cut);
-            let answer = begin(&service.address, "DELETE", "/api/tasks/0000", "", "");
-            eventually("the request is cut", || proxy.hangs());
-            service.kill();
-            drop(answer);
-            let service = mirror.service();
-            let edit = r#"{"deadline": "31.12.2026"}"#;
-            service.send_json("PATCH", "/api/tasks/0001", edit).json();
-            tick_until_equal(&mirror, &service).await;
-            let files = mirror.in_git();
-            let what = format!("{method} {path} {nth}, {cut:?}");
-            assert!(files["0001-Bleibt.md"].contains("31.12.2026"), "{what}");
-            if let Some(gone) = gone {
-                assert_eq!(!files.contains_key("0000-Hier.md"), gone, "{what}");
-            }
-            println!("deleting, killed at {what}: as it should be");
+#[test]
+fn what_was_being_deleted_when_the_process_died_is_on_both_sides_or_on_none() {
+    let cases = DELETION_WRITES.into_iter().flat_map(|(request, gone)| {
+        [Fault::Hang, Fault::HangAnswer]
+            .into_iter()
+            .zip(gone)
+            .map(move |(cut, gone)| (request, cut, gone))
+    });
+    let cases = cases.map(async |((method, path, nth), cut, gone)| {
+        let (mirror, proxy, service) = set_up().await;
+        create(&service, "Bleibt");
+        mirror.until_equal(&service).await;
+        mirror.taken_in(&service).await;
+        proxy.plan_at(method, path, nth, cut);
+        let answer = begin(&service.address, "DELETE", "/api/tasks/0000", "", "");
+        eventually("the request is cut", || proxy.hangs());
+        service.kill();
+        drop(answer);
+        let service = mirror.service();
+        let edit = r#"{"deadline": "31.12.2026"}"#;
+        service.send_json("PATCH", "/api/tasks/0001", edit).json();
+        tick_until_equal(&mirror, &service).await;
+        let files = mirror.in_git();
+        let what = format!("{method} {path} {nth}, {cut:?}");
+        assert!(files["0001-Bleibt.md"].contains("31.12.2026"), "{what}");
+        if let Some(gone) = gone {
+            assert_eq!(!files.contains_key("0000-Hier.md"), gone, "{what}");
         }
-    }
+        println!("deleting, killed at {what}: as it should be");
+    });
+    run_all(cases);
 }
 
 /// Calls the timer until both sides are equal.
