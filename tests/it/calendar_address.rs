@@ -54,11 +54,12 @@ async fn status(scene: &Scene, instance: &Instance, path: &str) -> u16 {
     reply.status.as_u16()
 }
 
-/// The path with one of its characters replaced.
+/// The path with one of its hexadecimal digits replaced by another one.
 fn changed(path: &str, at: usize) -> String {
-    let mut bytes = path.as_bytes().to_vec();
-    bytes[at] ^= 1;
-    String::from_utf8(bytes).unwrap()
+    let mut changed = path.to_owned();
+    let other = if &path[at..=at] == "0" { "1" } else { "0" };
+    changed.replace_range(at..=at, other);
+    changed
 }
 
 #[tokio::test]
