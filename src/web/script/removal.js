@@ -20,8 +20,9 @@ function removeTask(stem, title, etag) {
   let sent = null;
   const send = () => {
     clearTimeout(timer);
+    sent ??= sendRemoval(stem, entry, etag).finally(() => removals.delete(stem));
     said.close();
-    return (sent ??= sendRemoval(stem, entry, etag).finally(() => removals.delete(stem)));
+    return sent;
   };
   const whenUnused = () => (said.isUsed() ? (timer = setTimeout(whenUnused, 1_000)) : send());
   state.pending.set(stem, entry);
@@ -33,10 +34,12 @@ function removeTask(stem, title, etag) {
 
 async function sendRemoval(stem, entry, etag) {
   const { generation } = state;
+  // First: a page that is left doesn't have the time to be drawn.
+  const answer = request("DELETE", pathOf(stem), { headers: { "If-Match": `"${etag}"` }, keepalive: true });
   entry.undo = null;
   render();
   try {
-    const { json } = await request("DELETE", pathOf(stem), { headers: { "If-Match": `"${etag}"` }, keepalive: true });
+    const { json } = await answer;
     entry.version = json.version;
   } catch (error) {
     if (generation !== state.generation) return;
