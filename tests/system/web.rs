@@ -4,7 +4,7 @@ mod hostile;
 mod people;
 mod surroundings;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -32,16 +32,19 @@ fn play_with(scenario: &str, addresses: &[&str], mut outside: impl FnMut(&str) -
         driver,
         "playwright-core isn't installed: tests/run installs it"
     );
+    // What went wrong is then in the test's own output.
+    let (output, errors) = io::pipe().unwrap();
     let mut node = Command::new("node")
         .arg(folder.join(format!("web/{scenario}.mjs")))
         .args(addresses)
         .env("WEB_PICTURES", concat!(env!("CARGO_TARGET_TMPDIR"), "/web"))
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
+        .stdout(errors.try_clone().unwrap())
+        .stderr(errors)
         .spawn()
         .unwrap();
     let mut answers = node.stdin.take().unwrap();
-    for line in BufReader::new(node.stdout.take().unwrap()).lines() {
+    for line in BufReader::new(output).lines() {
         let line = line.unwrap();
         println!("{line}");
         if let Some(what) = line.strip_prefix("> ") {

@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import {
   areSent,
   asTheService,
-  CALM,
   cardOf,
   changes,
   choose,
@@ -28,7 +27,7 @@ import {
   WEDNESDAY,
   WORDS,
 } from "./move_steps.mjs";
-import { dialogOf, dismissAll, hold, make, said, task, warned } from "./steps.mjs";
+import { calm, dialogOf, dismissAll, hold, make, said, task, warned } from "./steps.mjs";
 import { api, eventually, isSound, picture, scenario, visit } from "./support.mjs";
 
 await scenario("move", async ({ browser, urls: [url] }) => {
@@ -113,7 +112,7 @@ async function fromTheListBelow(page, url, { Wartet }) {
 async function putDownWhereItWas(page, url, stem) {
   const before = (await task(url, stem)).fixedSlot;
   const { asked, stop } = changes(page);
-  await wait(CALM);
+  await calm(page);
   const { x, y } = await middleOf(cardOf(page, "Wartet").locator(".name a"));
   await page.mouse.move(x, y);
   await page.mouse.down();
@@ -224,7 +223,7 @@ async function escInTheMiddle(page, url) {
   assert.deepEqual([asked, await shownPlaces(page)], [[], before]);
   assert.equal(await dialogOf(page).count(), 0);
   // Released over its own title: that isn't a tap on it.
-  await wait(CALM);
+  await calm(page);
   const { x, y } = await middleOf(cardOf(page, "Bericht").locator(".name a"));
   await page.mouse.move(x, y);
   await page.mouse.down();
@@ -304,7 +303,7 @@ async function droppedTwiceItIsSentOnce(page, url, { Angebot }) {
   await areSent(asked, 1);
   await undo(page);
   await isBack(page, url, "Angebot");
-  await wait(CALM);
+  await calm(page);
   await cardOf(page, "Angebot").getByRole("button", { name: "Verschieben: Angebot" }).click();
   await choose(page, "menuitem", /^Morgen/, "dblclick");
   await said(page, "„Angebot“ ist verschoben.");
@@ -345,7 +344,7 @@ async function movedAgainMeanwhile(page, url, { Angebot }) {
 }
 
 async function theKeyboardIsEnough(page, url, { Angebot, Chorprobe }) {
-  await wait(CALM);
+  await calm(page);
   await page.locator("main").focus();
   await page.keyboard.press("j");
   assert.equal(await focused(page), "Angebot");

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import {
   areSent,
-  CALM,
   cardOf,
   changes,
   choose,
@@ -21,7 +20,7 @@ import {
   WEDNESDAY,
   WORDS,
 } from "./move_steps.mjs";
-import { dialogOf, said, task } from "./steps.mjs";
+import { calm, dialogOf, said, task } from "./steps.mjs";
 import { LOCALES, SIZES, eventually, isSound, picture, scenario, visit } from "./support.mjs";
 
 const RESTS = 500; // Longer than a finger must rest (ms).
@@ -41,23 +40,21 @@ async function aFingerScrollsOrDrags(browser, url, { Chorprobe }) {
   const touch = (type, ...points) => cdp.send("Input.dispatchTouchEvent", { type, touchPoints: points });
   const scrolled = () => page.evaluate(() => scrollY);
   const { asked, stop } = changes(page);
-  await wait(CALM);
+  await calm(page);
   const start = await middleOf(cardOf(page, "Angebot").locator(".name a"));
   await touch("touchStart", start);
   for (let step = 1; step <= 10; step += 1) await touch("touchMove", { x: start.x, y: start.y - 20 * step });
   await touch("touchEnd");
   await eventually("it scrolls", async () => (await scrolled()) > 100);
   assert.equal(await page.locator(".ghost").count(), 0);
-  await page.evaluate(() => scrollTo(0, 0));
-  await wait(CALM);
+  await toTheTop(page);
   // A tap still opens the task.
   const at = await middleOf(cardOf(page, "Angebot").locator(".name a"));
-  await touch("touchStart", at);
-  await touch("touchEnd");
+  await Promise.all([touch("touchStart", at), touch("touchEnd")]);
   await dialogOf(page).waitFor();
   await page.keyboard.press("Escape");
   await dialogOf(page).waitFor({ state: "hidden" });
-  await wait(CALM);
+  await calm(page);
   await touch("touchStart", at);
   await wait(RESTS);
   await page.locator(".ghost").waitFor();
@@ -67,7 +64,7 @@ async function aFingerScrollsOrDrags(browser, url, { Chorprobe }) {
   await eventually("it scrolls at the edge", async () => (await scrolled()) > 300);
   await picture(page, "move-touch");
   await touch("touchMove", { x: width / 2, y: height / 2 });
-  await wait(100);
+  await calm(page);
   const still = await scrolled();
   const target = slotOf(page, slot(WEDNESDAY, "abends"));
   const { y } = await middleOf(target);
@@ -79,7 +76,7 @@ async function aFingerScrollsOrDrags(browser, url, { Chorprobe }) {
       return now.y > 100 && now.y < height - 100;
     });
     await touch("touchMove", { x: width / 2, y: height / 2 });
-    await wait(100);
+    await calm(page);
   } else assert.equal(await scrolled(), still, "it is still");
   const to = await middleOf(target);
   await touch("touchMove", { x: to.x, y: to.y });
@@ -91,11 +88,10 @@ async function aFingerScrollsOrDrags(browser, url, { Chorprobe }) {
   await areSent(asked, 1);
   await undo(page);
   await isBack(page, url, "Angebot");
-  await page.evaluate(() => scrollTo(0, 0));
-  await wait(CALM);
+  await toTheTop(page);
   const more = await middleOf(cardOf(page, "Angebot").getByRole("button", { name: "Verschieben: Angebot" }));
-  for (let taps = 0; taps < 2; taps += 1) await page.touchscreen.tap(more.x, more.y);
-  await wait(CALM);
+  await Promise.all([touch("touchStart", more), touch("touchEnd"), touch("touchStart", more), touch("touchEnd")]);
+  await calm(page);
   await areSent(asked, 2, "two taps open the menu, and no more");
   await choose(page, "menuitem", /^Heute/, "tap");
   await said(page, "„Angebot“ ist verschoben.");
@@ -104,6 +100,15 @@ async function aFingerScrollsOrDrags(browser, url, { Chorprobe }) {
   stop();
   assert.deepEqual((await task(url, Chorprobe)).fixedSlot, slot(THURSDAY, "abends"));
   await page.context().close();
+}
+
+/** What a finger scrolled may go on. */
+function toTheTop(page) {
+  return eventually("it is at the top", async () => {
+    await page.evaluate(() => scrollTo(0, 0));
+    await calm(page);
+    return page.evaluate(() => scrollY === 0);
+  });
 }
 
 /** In every size, scheme and language: a drag, the menu, the choice and the question. */
@@ -115,7 +120,7 @@ async function looksRight(browser, url, { lang, size, colorScheme }) {
     await isSound(page, `${what}, ${name}`);
     await picture(page, `move-${what}-${name}`);
   };
-  await wait(CALM);
+  await calm(page);
   const card = cardOf(page, "Chorprobe");
   await card.scrollIntoViewIfNeeded();
   if (size === "desktop") {
@@ -126,7 +131,7 @@ async function looksRight(browser, url, { lang, size, colorScheme }) {
     await page.mouse.up();
   }
   const open = async () => {
-    await wait(CALM);
+    await calm(page);
     await card.getByRole("button", { name: words.move("Chorprobe") }).click();
     await page.getByRole("menu").waitFor();
   };
@@ -137,7 +142,7 @@ async function looksRight(browser, url, { lang, size, colorScheme }) {
   await sound("choice");
   await page.keyboard.press("Escape");
   await page.getByRole("dialog").waitFor({ state: "hidden" });
-  await wait(CALM);
+  await calm(page);
   await cardOf(page, "Angebot")
     .getByRole("button", { name: words.move("Angebot") })
     .click();

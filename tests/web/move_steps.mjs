@@ -1,6 +1,6 @@
 // Steps of the scenarios that move tasks. Their clock begins at Monday, 30 November 2026, 8:00.
 import assert from "node:assert/strict";
-import { dismissAll, make, said, task } from "./steps.mjs";
+import { calm, dismissAll, make, said, task } from "./steps.mjs";
 import { api, eventually } from "./support.mjs";
 
 export const WORDS = {
@@ -21,7 +21,6 @@ export const [MONDAY, TUESDAY, WEDNESDAY, THURSDAY, SATURDAY] = [30, 1, 2, 3, 5]
   (day) => `${String(day).padStart(2, "0")}.${day === 30 ? 11 : 12}.2026`,
 );
 export const slot = (datum, zeit) => ({ datum, zeit });
-export const CALM = 800; // Longer than taps are ignored after cards moved (ms).
 
 /** What the page shows in its slots, and what the service has there. */
 export const shownPlaces = (page) =>
@@ -100,7 +99,7 @@ export async function middleOf(locator) {
 
 /** Takes a card by its title, and holds it over `target`. */
 export async function dragOver(page, title, target) {
-  await wait(CALM);
+  await calm(page);
   const from = await middleOf(cardOf(page, title).locator(".name a"));
   await page.mouse.move(from.x, from.y);
   await page.mouse.down();

@@ -1,10 +1,8 @@
 // What a planner does beside the week: a title and boxes in the text, deleting, what is done, other weeks. The folder has a
 // task that was done long ago; `outside` writes a file.
 import assert from "node:assert/strict";
-import { complete, dialogOf, make, openEdit, said, shows, tap, task, warned } from "./steps.mjs";
+import { calm, complete, dialogOf, dismissAll, make, openEdit, said, shows, tap, task, warned } from "./steps.mjs";
 import { LOCALES, SIZES, api, eventually, isSound, outside, picture, scenario, visit } from "./support.mjs";
-
-
 
 await scenario("plan", async ({ browser, urls: [url] }) => {
   for (const { filename } of (await api(url, "GET", "/api/tasks")).json.tasks)
@@ -205,7 +203,8 @@ async function whatIsDoneCanBeReopenedAndTwoTapsReopenOne(page, url) {
   const button = page.getByRole("button", { name: "Wieder öffnen: Brot backen" });
   await button.waitFor();
   await button.evaluate((it) => it.scrollIntoView({ block: "center" }));
-  await new Promise((resume) => setTimeout(resume, 800));
+  await dismissAll(page);
+  await calm(page);
   const { x, y } = await button.boundingBox();
   const sent = sentBy(page, "PATCH");
   for (const wait of [0, 150, 450]) {

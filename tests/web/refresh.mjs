@@ -42,12 +42,12 @@ function listen(page) {
   const asked = [];
   page.on("response", async (response) => {
     if (new URL(response.url()).pathname !== "/codex") return;
-    const entry = {
-      status: response.status(),
-      sent: await response.request().allHeaders(),
-      got: await response.allHeaders(),
-    };
-    asked.push(entry);
+    try {
+      const [sent, got] = await Promise.all([response.request().allHeaders(), response.allHeaders()]);
+      asked.push({ status: response.status(), sent, got });
+    } catch {
+      // The page is closed meanwhile.
+    }
   });
   return asked;
 }

@@ -32,12 +32,31 @@ export const titled = async (url, title) =>
   ).json.tasks;
 export const tap = (page, name) => page.getByRole("button", { name, exact: true }).click();
 
-/** Completes a task by its check, which ignores taps for 700 ms after cards moved. */
-export async function complete(page, title) {
-  await page.getByRole("button", { name: `Erledigen: ${title}`, exact: true }).waitFor();
-  await new Promise((resume) => setTimeout(resume, 800));
-  await tap(page, `Erledigen: ${title}`);
+const CALM = 800; // Longer than taps are ignored after something moved (ms).
+
+/** Waits until nothing has moved for so long that a tap counts. */
+export function calm(page) {
+  return page.evaluate(
+    (calm) =>
+      new Promise((resolve) => {
+        let [before, since] = [null, 0];
+        const look = () => {
+          const nodes = [...document.querySelectorAll(".card, .toast, dialog[open]")];
+          const places = nodes.map((it) => [it.getBoundingClientRect(), it.dataset.stem]);
+          const now = JSON.stringify([scrollY, places]);
+          if (now !== before) [before, since] = [now, performance.now()];
+          if (performance.now() - since > calm) resolve();
+          else setTimeout(look, 50);
+        };
+        look();
+      }),
+    CALM,
+  );
 }
+
+/** Completes a task by its check and the keyboard: a tap just after cards moved would do nothing. */
+export const complete = (page, title) =>
+  page.getByRole("button", { name: `Erledigen: ${title}`, exact: true }).press("Space");
 
 export const dialogOf = (page) => page.getByRole("dialog");
 export const said = (page, text) => page.locator("#messages").getByText(text).waitFor();

@@ -1,13 +1,12 @@
 // Two taps on one spot: never two tasks, whatever moves in between, and the completed card stays for a while.
 import assert from "node:assert/strict";
-import { dismissAll, make, task } from "./steps.mjs";
+import { calm, dismissAll, make, task } from "./steps.mjs";
 import { api, eventually, isSound, picture, scenario, visit } from "./support.mjs";
 
 const TRIES = 50;
 const MANY = 160;
 const GAPS = [150, 250, 400, 600]; // ms between the two taps.
 const BETWEEN = ["nothing", "a refresh", "a change elsewhere"];
-const CALM = 750; // Longer than taps are ignored after cards moved, in ms.
 const STAYS = 2_500; // A completed card stays for about 3 s.
 const OPEN = ".week .check:not([aria-disabled])";
 
@@ -70,28 +69,26 @@ function places(page) {
 }
 
 /** Waits until the page shows what the service has, and nothing has moved for a while. */
-async function calm(page) {
+async function upToDate(page) {
   await page.locator(".week .gone").first().waitFor({ state: "detached" });
+  const looked = page.waitForResponse("**/codex");
   await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
-  let before;
-  for (let now = ""; now !== before; await wait(CALM)) {
-    before = now;
-    now = JSON.stringify(await places(page));
-  }
+  await looked;
+  await calm(page);
 }
 
 async function closesUp(page, stem) {
   await page.locator(`[data-key="task ${stem}"]`).waitFor({ state: "detached" });
-  await wait(CALM);
+  await calm(page);
 }
 
 async function aCompletedCardStaysAndTheRestDoesToo(page, url) {
-  await wait(CALM);
+  await calm(page);
   await countGliding(page);
   const before = await places(page);
   const { stem, x, y } = await firstCheck(page);
-  await page.mouse.click(x, y);
   const began = Date.now();
+  await page.mouse.click(x, y);
   const card = page.getByRole("article").filter({ has: page.locator(`[data-key="task ${stem}"]`) });
   await card.getByText("erledigt", { exact: true }).waitFor();
   await picture(page, "completed");
@@ -102,9 +99,10 @@ async function aCompletedCardStaysAndTheRestDoesToo(page, url) {
     await wait(100);
   }
   assert.equal(await card.locator(".name a").evaluate((it) => getComputedStyle(it).textDecorationLine), "line-through");
-  await closesUp(page, stem);
+  await page.locator(`[data-key="task ${stem}"]`).waitFor({ state: "detached" });
+  console.log(`the week closed up ${Date.now() - began} ms after the tap`);
+  await calm(page);
   assert.ok((await page.evaluate(() => globalThis.glided)) > 0, "with a motion");
-  console.log(`the week closed up ${Date.now() - began - CALM} ms after the tap`);
   await dismissAll(page);
 }
 
@@ -137,7 +135,7 @@ async function twoTaps({ page, url, tap }, number) {
   const between = BETWEEN[number % BETWEEN.length];
   // Every fifth time something has just moved before.
   if (number % 5 === 0) await moves(page, url);
-  await calm(page);
+  await upToDate(page);
   const { asked, stop } = completions(page);
   const { stem, x, y } = await firstCheck(page);
   await tap(x, y);
@@ -155,7 +153,7 @@ async function twoTaps({ page, url, tap }, number) {
 
 /** While one card stays, others can be completed: nothing moves in between. */
 async function threeInARow({ page, tap }) {
-  await calm(page);
+  await upToDate(page);
   const before = await places(page);
   const { asked, stop } = completions(page);
   for (let number = 0; number < 3; number += 1) {
@@ -171,7 +169,7 @@ async function threeInARow({ page, tap }) {
 
 /** Something else on the page is drawn anew between press and release. */
 async function aPressOutlivesARedraw(page, url) {
-  await calm(page);
+  await upToDate(page);
   const { asked, stop } = completions(page);
   const last = page.locator(".week .card .name a", { hasText: /^Stapel \d+$/ }).last();
   const other = (await last.getAttribute("data-key")).replace("task ", "");
@@ -214,7 +212,7 @@ async function firstSlot(url) {
 }
 
 async function moves(page, url) {
-  await calm(page);
+  await upToDate(page);
   const before = JSON.stringify(await places(page));
   await changeElsewhere(url);
   await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
@@ -232,7 +230,7 @@ async function moves(page, url) {
 }
 
 async function aTapJustAfterAChangeDoesNothing({ page, url, tap }) {
-  await calm(page);
+  await upToDate(page);
   const { asked, stop } = completions(page);
   for (let number = 0; number < 4; number += 1) {
     const { x, y } = await firstCheck(page);
@@ -242,11 +240,11 @@ async function aTapJustAfterAChangeDoesNothing({ page, url, tap }) {
   }
   stop();
   assert.deepEqual(asked, [], "what moved under the finger wasn't meant");
-  await wait(CALM);
+  await calm(page);
 }
 
 async function twiceTheSpaceBar(page, url) {
-  await calm(page);
+  await upToDate(page);
   const { stem } = await firstCheck(page);
   const { asked, stop } = completions(page);
   await page.locator(`[data-key="check ${stem}"]`).focus();
@@ -263,7 +261,7 @@ async function twiceTheSpaceBar(page, url) {
 /** With reduced motion the week closes up at once. */
 async function withoutMotion(browser, url) {
   const page = await visit(browser, url);
-  await wait(CALM);
+  await calm(page);
   const { stem, x, y } = await firstCheck(page);
   await countGliding(page);
   await page.mouse.click(x, y);
