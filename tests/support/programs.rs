@@ -1,7 +1,7 @@
 //! Other programs that tests run.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// The path, absolute or below `tests`, of a program that `tests/run` installs.
@@ -12,6 +12,13 @@ pub(crate) fn installed(program: &str) -> PathBuf {
     let missing = "is missing: tests/run installs it, run that once";
     assert!(path.exists(), "{program} {missing}");
     path
+}
+
+/// Copies a program, or a folder with programs, by another process. What this one has open for writing is inherited by
+/// what another thread starts at that moment, and can't be run until then.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-Rp").args([from, to]).status();
+    assert!(copied.unwrap().success(), "{}", from.display());
 }
 
 /// Runs a program that reads its input to the end before it says much.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::process::codex_miroir;
-use crate::support::programs::{installed, run_with_input};
+use crate::support::programs::{copy, installed, run_with_input};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -403,15 +403,16 @@ fn azds_project_publishes_the_archive_as_it_is() {
     assert_eq!(keys(hook), names(["run", "shell"]));
 
     // The hook, run as azd runs it, leaves the archive that `dist` names.
-    let program = deployment.0.path().join("program");
+    let [script, program] = ["script", "program"].map(|it| deployment.0.path().join(it));
     let binary = env!("CARGO_BIN_EXE_codex-miroir");
     let build = deployment.executable();
-    let script = format!(
+    let text = format!(
         "#!/bin/sh\nexec '{binary}' \"$@\" --executable '{}'\n",
         build.display()
     );
-    fs::write(&program, script).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    copy(&script, &program);
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(hook["run"].as_str().unwrap());
     shell.env("EXECUTABLE", program);

@@ -14,6 +14,7 @@ use insta::assert_snapshot;
 
 use crate::support::doctor::{about, doctor};
 use crate::support::process::{Service, codex_miroir};
+use crate::support::programs::copy;
 use crate::support::scene::task;
 
 /// Everything in a folder: the content of files, `None` for folders.
@@ -134,7 +135,7 @@ fn unprivileged(data: &Path, folder: &Path) -> Command {
         return command;
     }
     let program = folder.join("codex-miroir");
-    fs::copy(command.get_program(), &program).unwrap();
+    copy(Path::new(command.get_program()), &program);
     let mut other = Command::new(program);
     other.env_clear().env("CODEX_DATA_DIR", data);
     other.uid(NOBODY).gid(NOBODY).current_dir("/");

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::support::process::codex_miroir;
+use crate::support::programs::copy;
 
 /// The folder, packaged once per test run by the binary itself; with `CODEX_TEST_PACKAGE`, a copy of that folder.
 pub(crate) fn packaged() -> &'static Path {
@@ -34,20 +35,4 @@ fn package(folder: &Path) {
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-}
-
-/// Copies a folder, including each file's mode.
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    let entries = fs::read_dir(from);
-    let entries = entries.unwrap_or_else(|error| panic!("{}: {error}", from.display()));
-    for entry in entries {
-        let entry = entry.unwrap();
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        if source.is_dir() {
-            copy(&source, &target);
-        } else {
-            fs::copy(&source, &target).unwrap();
-        }
-    }
 }
